@@ -1,0 +1,5 @@
+//! What the operating system says about a process. Knows nothing of Python.
+
+pub mod maps;
+
+pub use maps::Mapping;
