@@ -4,6 +4,8 @@
 //! `cpython`, `attach`, `heap`, `resources`, `snapshot`, `report`, `commands`. A test reads
 //! our `use` lines and fails on an arrow that points the wrong way.
 
+pub mod cpython;
+pub mod heap;
 pub mod layout;
 pub mod memory;
 pub mod process;

@@ -1,0 +1,231 @@
+//! `dict`: entries in insertion order, and lookup of a string key.
+//!
+//! The hash index is never decoded: entries are scanned. A dict that is being resized when the
+//! target stops may have entries that are not written yet; null keys and values are passed over.
+
+use super::sequences::word;
+use super::{ObjectError, Python, Result};
+use crate::layout::traits::DictEntries;
+use crate::memory::Address;
+use std::ops::ControlFlow;
+
+/// Entries of one dict that are visited.
+const MAX_ENTRIES: u64 = 1 << 28;
+/// Entries fetched by one read.
+const CHUNK: u64 = 512;
+/// Attributes that a class's shared keys can have up to 3.12 (SHARED_KEYS_MAX_SIZE,
+/// Include/internal/pycore_dict.h).
+const SHARED_KEYS: u64 = 30;
+
+/// Where the entries of a keys object are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Keys {
+    entries: Address,
+    /// Entries in use or deleted.
+    pub(super) count: u64,
+    /// Entries there is room for.
+    pub(super) capacity: u64,
+    /// `{hash, key, value}` when true, else `{key, value}`.
+    hashed: bool,
+    /// Bytes of the whole keys object.
+    pub(super) bytes: u64,
+}
+
+impl Keys {
+    fn entry_size(&self) -> u64 {
+        if self.hashed { 24 } else { 16 }
+    }
+}
+
+impl Python<'_> {
+    /// `len(dict)`.
+    pub fn dict_length(&self, dict: Address) -> Result<u64> {
+        Ok(self.structs().dict.used.read(self.memory, dict)?)
+    }
+
+    /// Items of a dict in insertion order, at most `limit`.
+    pub fn dict_items(&self, dict: Address, limit: usize) -> Result<Vec<(Address, Address)>> {
+        let mut items = Vec::new();
+        self.visit_dict(dict, &mut |key, value| {
+            if items.len() >= limit {
+                return Ok(ControlFlow::Break(()));
+            }
+            items.push((key, value));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(items)
+    }
+
+    /// The value under the string `key` (ASCII).
+    pub fn dict_get(&self, dict: Address, key: &str) -> Result<Option<Address>> {
+        let mut found = None;
+        self.visit_dict(dict, &mut |candidate, value| {
+            self.match_key(candidate, value, key, &mut found)
+        })?;
+        Ok(found)
+    }
+
+    pub(super) fn match_key(
+        &self,
+        candidate: Address,
+        value: Address,
+        key: &str,
+        found: &mut Option<Address>,
+    ) -> Result<ControlFlow<()>> {
+        match self.text_is(candidate, key) {
+            Ok(true) => {
+                *found = Some(value);
+                Ok(ControlFlow::Break(()))
+            }
+            Ok(false) => Ok(ControlFlow::Continue(())),
+            Err(error) => error.fatal().map_or(Ok(ControlFlow::Continue(())), |e| Err(e.into())),
+        }
+    }
+
+    /// Calls `visit` with each key and value.
+    pub(super) fn visit_dict(
+        &self,
+        dict: Address,
+        visit: &mut dyn FnMut(Address, Address) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        if !self.type_of(dict)?.flags.dict_subclass() {
+            return Err(ObjectError::malformed("dict", dict));
+        }
+        let fields = &self.structs().dict;
+        let keys = fields.keys.read_pointer(self.memory, dict)?;
+        let keys = self.keys(keys)?;
+        match fields.values.read_pointer(self.memory, dict)?.non_null() {
+            Some(values) => self.visit_split(keys, values, visit),
+            None => self.visit_keys(keys, &mut |_, key, value| match value.is_null() {
+                true => Ok(ControlFlow::Continue(())),
+                false => visit(key, value),
+            }),
+        }
+    }
+
+    /// Visits the entries of shared keys with the values of one instance.
+    pub(super) fn visit_split(
+        &self,
+        keys: Keys,
+        values: Address,
+        visit: &mut dyn FnMut(Address, Address) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let fields = self.structs().dict_values.as_ref();
+        let room = match fields.and_then(|fields| fields.capacity) {
+            Some(capacity) => capacity.read(self.memory, values)?,
+            None => keys.capacity.max(SHARED_KEYS),
+        };
+        let first = values.add(fields.map_or(0, |fields| fields.values.offset));
+        let values = self.pointers(first, keys.count.min(room))?;
+        self.visit_keys(keys, &mut |index, key, _| match values.get(index) {
+            Some(value) if !value.is_null() => visit(key, *value),
+            Some(_) => Ok(ControlFlow::Continue(())),
+            None => Ok(ControlFlow::Break(())),
+        })
+    }
+
+    fn visit_keys(
+        &self,
+        keys: Keys,
+        visit: &mut dyn FnMut(usize, Address, Address) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let size = keys.entry_size();
+        let key_offset = if keys.hashed { 8 } else { 0 };
+        let mut done = 0;
+        while done < keys.count {
+            let step = (keys.count - done).min(CHUNK);
+            let at = keys.entries.add(done * size);
+            let bytes = self.memory.read_vec(at, (step * size) as usize)?;
+            for (index, entry) in bytes.chunks_exact(size as usize).enumerate() {
+                let key = Address::new(word(entry, key_offset));
+                let value = Address::new(word(entry, key_offset + 8));
+                if key.is_null() {
+                    continue;
+                }
+                if visit(done as usize + index, key, value)?.is_break() {
+                    return Ok(());
+                }
+            }
+            done += step;
+        }
+        Ok(())
+    }
+
+    /// Reads the head of a keys object (Objects/dictobject.c, Include/internal/pycore_dict.h).
+    pub(super) fn keys(&self, keys: Address) -> Result<Keys> {
+        let wrong = || ObjectError::malformed("dict keys", keys);
+        let fields = &self.structs().dict_keys;
+        if keys.is_null() || !keys.is_aligned(8) {
+            return Err(wrong());
+        }
+        let head = self.read_struct(keys, fields.indices.offset.max(fields.nentries.end()))?;
+        let get = |field: Option<crate::layout::Field>| {
+            field.and_then(|field| field.in_bytes(&head)).ok_or_else(wrong)
+        };
+        let count = get(Some(fields.nentries))?;
+        let usable = get(Some(fields.usable))?;
+        let (slots, index_bytes, hashed) = match self.traits().dict_entries {
+            DictEntries::Uniform => {
+                let slots = get(fields.size_slots)?;
+                // `DK_IXSIZE`: the narrowest of 1, 2, 4, 8 bytes that can index the slots.
+                let width = if slots <= 0xFF {
+                    1
+                } else if slots <= 0xFFFF {
+                    2
+                } else if slots <= 0xFFFF_FFFF {
+                    4
+                } else {
+                    8
+                };
+                (slots, slots.saturating_mul(width), true)
+            }
+            DictEntries::ByKind => {
+                let log2_slots = get(fields.log2_size)?;
+                let log2_bytes = get(fields.log2_index_bytes)?;
+                if log2_slots > 40 || log2_bytes > 43 {
+                    return Err(wrong());
+                }
+                (1 << log2_slots, 1 << log2_bytes, get(fields.kind)? == 0)
+            }
+        };
+        let capacity = count.saturating_add(usable);
+        if count > slots || capacity > slots || count > MAX_ENTRIES || !slots.is_power_of_two() {
+            return Err(wrong());
+        }
+        let entry_size = if hashed { 24 } else { 16 };
+        Ok(Keys {
+            entries: fields.indices.at(keys).add(index_bytes),
+            count,
+            capacity,
+            hashed,
+            bytes: fields.indices.offset + index_bytes + capacity * entry_size,
+        })
+    }
+}
+
+/// Sizes, as `sys.getsizeof()` counts them.
+impl Python<'_> {
+    /// Bytes that a dict has beside the object itself: its keys, unless they are shared, and
+    /// its values, where they are apart (`_PyDict_SizeOf` in Objects/dictobject.c).
+    pub fn dict_table_size(&self, dict: Address) -> Result<u64> {
+        let fields = &self.structs().dict;
+        let keys_at = fields.keys.read_pointer(self.memory, dict)?;
+        let keys = self.keys(keys_at)?;
+        if !fields.values.read_pointer(self.memory, dict)?.is_null() {
+            return Ok(keys.capacity * 8);
+        }
+        // The first word is the reference count of the keys: more than one owner means shared.
+        let shared = self.memory.read_u64(keys_at)? != 1;
+        Ok(if shared { 0 } else { keys.bytes })
+    }
+
+    /// Bytes of the attribute values inside instances of `class`: 0 where there are none
+    /// (`_PyInlineValuesSize` in Objects/dictobject.c, 3.13+).
+    pub fn inline_values_size(&self, class: &super::Type) -> Result<u64> {
+        if !class.flags.inline_values() || class.cached_keys.is_null() {
+            return Ok(0);
+        }
+        let capacity = self.keys(class.cached_keys)?.capacity;
+        Ok(capacity.next_multiple_of(8) + (capacity + 1) * 8)
+    }
+}

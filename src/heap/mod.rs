@@ -1,0 +1,13 @@
+//! What the garbage collector tracks: walking its lists, counting by type, measuring.
+//!
+//! Relies on `cpython` for the layout of objects. Does not know what a type is for, and does
+//! not ask how the memory was captured: a list that does not close is reported, not repaired.
+
+pub mod census;
+pub mod generations;
+pub mod size;
+pub mod walk;
+
+pub use census::{Census, TypeCount};
+pub use generations::{GcState, Generation};
+pub use walk::{Break, TrackedObject};
