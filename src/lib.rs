@@ -9,3 +9,5 @@ pub mod heap;
 pub mod layout;
 pub mod memory;
 pub mod process;
+pub mod resources;
+pub mod snapshot;

@@ -1,0 +1,34 @@
+//! asyncio tasks: a state in the C struct (`TaskObj`, Modules/_asynciomodule.c), or the
+//! attribute `_state` of the Python implementation (Lib/asyncio/tasks.py).
+
+use super::{Description, attribute, known};
+use crate::cpython::{ObjectError, Python, Result};
+use crate::memory::Address;
+
+const MAX_STATE: usize = 16;
+
+pub(super) fn describe(python: &Python<'_>, task: Address) -> Result<Description> {
+    let class = python.type_of(task)?;
+    let state = if python.is_subtype(&class, "_asyncio.Task") {
+        let field = python.layout().structs.task.as_ref().map(|fields| fields.state);
+        match field {
+            Some(field) => known(field.read(python.memory(), task).map_err(ObjectError::from))?
+                .and_then(|state| match state as u32 {
+                    0 => Some("pending"),
+                    1 => Some("cancelled"),
+                    2 => Some("done"),
+                    _ => None,
+                }),
+            None => None,
+        }
+    } else {
+        let text = attribute(python, task, "_state", |at| python.text(at, MAX_STATE))?;
+        text.and_then(|state| match state.as_str() {
+            "PENDING" => Some("pending"),
+            "CANCELLED" => Some("cancelled"),
+            "FINISHED" => Some("done"),
+            _ => None,
+        })
+    };
+    Ok((state, Vec::new()))
+}

@@ -1,0 +1,78 @@
+//! Tracked objects by type, and the resources among them.
+
+use super::{CaptureInfo, ProcessInfo};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The document of `census --json`.
+#[derive(Debug, Clone, Serialize)]
+pub struct CensusDocument {
+    /// "pyattach.census/1"
+    pub schema: &'static str,
+    /// Version of pyattach.
+    pub pyattach: &'static str,
+    /// The process.
+    pub process: ProcessInfo,
+    /// How it was captured.
+    pub capture: CaptureInfo,
+    /// Tracked objects.
+    pub objects: ObjectTotals,
+    /// The resources by kind.
+    pub resources: BTreeMap<String, ResourceSummary>,
+}
+
+impl CensusDocument {
+    /// The schema's name and version.
+    pub const SCHEMA: &'static str = "pyattach.census/1";
+}
+
+/// Counts over all types.
+#[derive(Debug, Clone, Serialize)]
+pub struct ObjectTotals {
+    /// Objects on all lists of all interpreters.
+    pub total: u64,
+    /// Of these, in the permanent generation, which `gc.get_objects()` leaves out.
+    pub permanent: u64,
+    /// Objects whose type could not be read.
+    pub untyped: u64,
+    /// Sum of all shallow sizes.
+    pub shallow_bytes: u64,
+    /// Types met.
+    pub type_count: u64,
+    /// Types left out by `--top` or `--filter`.
+    pub types_not_shown: u64,
+    /// Most instances first.
+    pub types: Vec<TypeRow>,
+}
+
+/// One type.
+#[derive(Debug, Clone, Serialize)]
+pub struct TypeRow {
+    /// `__module__ + "." + __qualname__`
+    pub name: String,
+    /// Where the type object is: tells classes of one name apart.
+    #[serde(rename = "type_address")]
+    pub address: String,
+    /// Another type has the same name.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ambiguous: bool,
+    /// Tracked instances.
+    pub count: u64,
+    /// Sum of their shallow sizes.
+    pub shallow_bytes: u64,
+}
+
+/// All resources of one kind.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ResourceSummary {
+    /// How many objects.
+    pub count: u64,
+    /// How many in each state; `unknown` where the state could not be read.
+    pub states: BTreeMap<String, u64>,
+    /// Sums over the objects whose number could be read.
+    #[serde(flatten)]
+    pub totals: BTreeMap<String, i64>,
+    /// Objects for which a number could not be read, by metric.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub unknown: BTreeMap<String, u64>,
+}

@@ -1,0 +1,18 @@
+//! Results as plain data: what every report is made from.
+//!
+//! Knows neither processes nor memory. Field names are those of the JSON documents
+//! (`docs/reference/json.md`); `None` is "could not be read" and is written as `null`.
+
+pub mod capture;
+pub mod census;
+pub mod dump;
+pub mod process;
+pub mod secrets;
+
+pub use capture::{CaptureInfo, Coverage};
+pub use census::{CensusDocument, ResourceSummary, TypeRow};
+pub use dump::{DumpDocument, FrameRow, LocalRow, NativeThreadRow, ThreadRow};
+pub use process::{LayoutInfo, ProcessInfo, PythonInfo};
+
+/// The version of pyattach that made a document.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
