@@ -9,5 +9,6 @@ pub mod heap;
 pub mod layout;
 pub mod memory;
 pub mod process;
+pub mod report;
 pub mod resources;
 pub mod snapshot;

@@ -1,0 +1,7 @@
+//! Documents as text and JSON. Sees `snapshot` data only; one file per format and subject.
+//!
+//! Text that came from the target is never printed raw: everything passes [`escape`].
+
+pub mod escape;
+pub mod json;
+pub mod text;

@@ -1,0 +1,60 @@
+//! The lines every document begins with: which process, and how it was captured.
+
+use super::style::{BOLD, DIM, WARN};
+use super::units::{bytes, milliseconds, number};
+use crate::report::escape::escape;
+use crate::snapshot::{CaptureInfo, ProcessInfo};
+use std::io::{self, Write};
+
+/// Longest command line shown.
+const MAX_COMMAND: usize = 160;
+
+/// Process, interpreter, figures, capture, and the notes on what the numbers leave out.
+pub(super) fn write(
+    out: &mut impl Write,
+    process: &ProcessInfo,
+    capture: &CaptureInfo,
+) -> io::Result<()> {
+    writeln!(out, "{BOLD}Process {}{BOLD:#}  {}", process.pid, command_line(process))?;
+    let mut facts = vec![format!("Python {}", process.python.version)];
+    facts.extend(process.python.build.iter().filter(|&build| build != "gil").cloned());
+    facts.extend(process.user.as_ref().map(|user| format!("user {}", escape(user))));
+    facts.extend(process.rss_bytes.map(|rss| format!("{} resident", bytes(rss))));
+    facts.extend(process.os_threads.map(|threads| plural(threads, "thread")));
+    facts.extend(process.fds.map(|fds| plural(fds, "open file")));
+    writeln!(out, "{}", facts.join(", "))?;
+    writeln!(out, "{DIM}{}{DIM:#}", how(capture))?;
+    for note in &capture.notes {
+        writeln!(out, "{WARN}note:{WARN:#} {}", escape(note))?;
+    }
+    writeln!(out)
+}
+
+fn command_line(process: &ProcessInfo) -> String {
+    let line = process.cmdline.join(" ");
+    let line = escape(&line);
+    match line.char_indices().nth(MAX_COMMAND) {
+        Some((cut, _)) => format!("{}…", &line[..cut]),
+        None => line.into_owned(),
+    }
+}
+
+fn how(capture: &CaptureInfo) -> String {
+    let mut how = match capture.pause_ms {
+        Some(pause) => {
+            format!("captured with --capture {}, paused for {}", capture.mode, milliseconds(pause))
+        }
+        None => format!("captured with --capture {}, never paused", capture.mode),
+    };
+    if capture.attempts > 1 {
+        how += &format!(" (attempt {} of which was used)", capture.attempts);
+    }
+    how +=
+        &format!(", {} read, {} in all", bytes(capture.bytes_read), milliseconds(capture.wall_ms));
+    how
+}
+
+/// `1 thread`, `2 threads`.
+pub(super) fn plural(count: u64, noun: &str) -> String {
+    format!("{} {noun}{}", number(count), if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,13 @@
+//! Documents for people, on a terminal or in a file.
+//!
+//! Colour only repeats what the words say; it is stripped where it is not wanted (`NO_COLOR`,
+//! no terminal) by the stream that is written to.
+
+pub mod census;
+pub mod dump;
+mod header;
+mod style;
+mod units;
+
+pub use style::{BOLD, DIM, ERROR, GOOD, HINT, WARN};
+pub use units::{bytes, number};
