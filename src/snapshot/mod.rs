@@ -5,12 +5,14 @@
 
 pub mod capture;
 pub mod census;
+pub mod doctor;
 pub mod dump;
 pub mod process;
 pub mod secrets;
 
 pub use capture::{CaptureInfo, Coverage};
 pub use census::{CensusDocument, ResourceSummary, TypeRow};
+pub use doctor::DoctorDocument;
 pub use dump::{DumpDocument, FrameRow, LocalRow, NativeThreadRow, ThreadRow};
 pub use process::{LayoutInfo, ProcessInfo, PythonInfo};
 

@@ -4,6 +4,7 @@
 //! no terminal) by the stream that is written to.
 
 pub mod census;
+pub mod doctor;
 pub mod dump;
 mod header;
 mod style;

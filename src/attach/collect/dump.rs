@@ -1,0 +1,155 @@
+//! Thread stacks from a picture of the interpreters.
+//!
+//! Runs while the target is stopped, so it only reads: source lines and kernel names are added
+//! afterwards.
+
+use super::Problem;
+use super::locals::show_locals;
+use crate::cpython::{Frame, Gil, Interpreter, Python, Runtime, ThreadName, ThreadState};
+use crate::process::Syscall;
+use crate::snapshot::{FrameRow, ThreadRow};
+use std::collections::BTreeMap;
+
+/// `SYS_futex` on x86_64.
+const FUTEX: u64 = 202;
+
+/// What is known of a thread from the operating system, by its id in our pid namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OsState {
+    /// The system call it was in when it was stopped.
+    pub syscall: Option<Syscall>,
+    /// It was stopped by a job-control signal before we came.
+    pub job_stopped: bool,
+    /// False when the registers could not be had: then nothing is said of its state.
+    pub known: bool,
+}
+
+/// What `dump` is to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DumpOptions {
+    /// Decode local variables.
+    pub locals: bool,
+}
+
+/// Threads of the operating system and how the target's own ids map to ours.
+#[derive(Debug, Default)]
+pub struct OsThreads {
+    /// By id in our pid namespace.
+    pub states: BTreeMap<i32, OsState>,
+    /// From ids in the target's pid namespace to ours.
+    pub by_inner_id: BTreeMap<u64, i32>,
+    /// The main thread.
+    pub main: i32,
+}
+
+/// The stacks of all threads of all interpreters.
+pub fn collect(
+    python: &Python<'_>,
+    runtime: &Runtime,
+    interpreters: &[Interpreter],
+    os: &OsThreads,
+    options: DumpOptions,
+) -> Result<(Vec<ThreadRow>, u64), Problem> {
+    let mut rows = Vec::new();
+    let mut unreadable = 0;
+    for interpreter in interpreters {
+        let gil = python.gil(runtime.address, interpreter)?;
+        let names = unless_fatal(python.thread_names(interpreter))?.unwrap_or_default();
+        let threads = python.threads(interpreter)?;
+        let ids = super::native_ids::KernelIds::new(python, runtime, os, &names);
+        for thread in &threads {
+            let stack = python.stack(thread)?;
+            unreadable += u64::from(stack.cut.is_some());
+            let name = names.iter().find(|name| name.ident == thread.ident);
+            let main = thread.ident == runtime.main_thread && interpreter.id == 0;
+            let tid = ids.of(thread);
+            let mut row = thread_row(interpreter, thread, name, tid, gil, os);
+            row.main = main;
+            row.truncated = stack.cut.map(|error| error.to_string());
+            for frame in &stack.frames {
+                let locals = match options.locals {
+                    true => Some(unless_fatal(show_locals(python, frame))?.unwrap_or_default()),
+                    false => None,
+                };
+                row.frames.push(FrameRow { locals, ..frame_row(frame) });
+            }
+            rows.push(row);
+        }
+    }
+    // Main thread first; the others as they were started.
+    rows.sort_by_key(|row| (row.interpreter, !row.main));
+    Ok((rows, unreadable))
+}
+
+fn thread_row(
+    interpreter: &Interpreter,
+    thread: &ThreadState,
+    name: Option<&ThreadName>,
+    tid: Option<i32>,
+    gil: Option<Gil>,
+    os: &OsThreads,
+) -> ThreadRow {
+    let holds_gil = gil.map(|gil| gil.holder == Some(thread.address));
+    let os_state = tid.and_then(|tid| os.states.get(&tid)).copied().unwrap_or_default();
+    let inner = tid.and_then(|tid| {
+        let inner = os.by_inner_id.iter().find(|&(_, &outer)| outer == tid)?.0;
+        (*inner != tid as u64).then_some(*inner)
+    });
+    let (state, syscall) = state(os_state, holds_gil, gil);
+    ThreadRow {
+        interpreter: interpreter.id,
+        tid,
+        native_id: inner,
+        ident: format!("{:#x}", thread.ident),
+        name: name.and_then(|name| name.name.clone()),
+        os_name: None,
+        main: false,
+        state: state.map(str::to_owned),
+        syscall,
+        holds_gil,
+        truncated: None,
+        frames: Vec::new(),
+    }
+}
+
+/// What a thread is doing. A wait for the GIL is a futex inside the GIL's own struct
+/// (`take_gil` in Python/ceval_gil.c waits on its condition variable).
+fn state(
+    os: OsState,
+    holds_gil: Option<bool>,
+    gil: Option<Gil>,
+) -> (Option<&'static str>, Option<String>) {
+    if !os.known {
+        return (None, None);
+    }
+    if os.job_stopped {
+        return (Some("stopped"), None);
+    }
+    match os.syscall {
+        Some(call) if call.number == FUTEX && gil.is_some_and(|gil| gil.contains(call.args[0])) => {
+            (Some("waiting for the GIL"), None)
+        }
+        Some(call) => (Some("in system call"), Some(call.name())),
+        None if holds_gil == Some(true) => (Some("running"), None),
+        None => (Some("running without the GIL"), None),
+    }
+}
+
+fn frame_row(frame: &Frame) -> FrameRow {
+    FrameRow {
+        function: frame.code.name.clone(),
+        qualname: frame.qualname.clone(),
+        file: frame.code.filename.clone(),
+        line: frame.line,
+        source: None,
+        locals: None,
+    }
+}
+
+fn unless_fatal<T>(result: crate::cpython::Result<T>) -> Result<Option<T>, Problem> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.fatal().is_some() => Err(error.into()),
+        Err(_) => Ok(None),
+    }
+}

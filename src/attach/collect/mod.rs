@@ -1,0 +1,10 @@
+//! From a picture of the target's memory to the body of a document.
+
+pub mod census;
+pub mod dump;
+mod locals;
+mod native_ids;
+
+/// What ends a collection: memory that is gone or denied, or a structure so broken that there
+/// is nothing to show.
+pub type Problem = crate::cpython::ObjectError;

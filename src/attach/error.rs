@@ -1,0 +1,96 @@
+//! Everything that can keep us from an answer, with what the user can do and how grave it is.
+
+use crate::cpython::ObjectError;
+use crate::layout::{DiscoverError, LayoutError};
+use crate::memory::MemoryError;
+use crate::process::{ProcessError, StopError};
+use std::time::Duration;
+use thiserror::Error;
+
+/// The kinds of trouble that scripts tell apart by the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// The process is gone, not ours to read, or traced by somebody else.
+    CannotAttach,
+    /// Not CPython, or a version or layout that we do not know.
+    UnknownInterpreter,
+    /// The capture was begun and could not be finished as asked.
+    Incomplete,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+pub enum AttachError {
+    /// The process itself.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// It could not be stopped.
+    #[error(transparent)]
+    Stop(#[from] StopError),
+    /// No interpreter that we can read was found.
+    #[error(transparent)]
+    Discover(#[from] DiscoverError),
+    /// The interpreter's layout is not known or does not fit.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// Its memory could not be read.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// A structure that everything depends on makes no sense.
+    #[error("the interpreter's state could not be read")]
+    State(#[source] ObjectError),
+    /// The pause would have passed the budget; the process was let go.
+    #[error("the capture would have paused process {pid} for longer than {} ms", .budget.as_millis())]
+    OverBudget {
+        /// The process.
+        pid: i32,
+        /// `--max-pause`, or the built-in limit.
+        budget: Duration,
+    },
+}
+
+impl AttachError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Process(error) => error.hint(),
+            Self::Stop(error) => error.hint(),
+            Self::Discover(error) => error.hint().map(str::to_owned),
+            Self::Layout(error) => error.hint().map(str::to_owned),
+            Self::Memory(MemoryError::Denied) => {
+                Some("run as root, or give pyattach the capability CAP_SYS_PTRACE".to_owned())
+            }
+            Self::Memory(MemoryError::Ceiling { .. }) => {
+                Some("allow more with --max-memory, or use --capture stop".to_owned())
+            }
+            Self::Memory(_) | Self::State(_) => None,
+            Self::OverBudget { .. } => Some(
+                "allow a longer pause with --max-pause, try another --capture mode, or use \
+                 --capture live, which never pauses"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    /// How grave it is.
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::Discover(error) if error.is_unsupported() => Trouble::UnknownInterpreter,
+            Self::Layout(error) if error.is_unsupported() => Trouble::UnknownInterpreter,
+            Self::Stop(StopError::Deadline { .. })
+            | Self::OverBudget { .. }
+            | Self::Memory(MemoryError::Ceiling { .. })
+            | Self::State(ObjectError::Malformed { .. }) => Trouble::Incomplete,
+            _ => Trouble::CannotAttach,
+        }
+    }
+}
+
+impl From<ObjectError> for AttachError {
+    fn from(error: ObjectError) -> Self {
+        match error.fatal() {
+            Some(error) => Self::Memory(error),
+            None => Self::State(error),
+        }
+    }
+}

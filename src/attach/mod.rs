@@ -1,0 +1,19 @@
+//! From a PID to a document: opening the target, taking a picture within a budget, retrying
+//! until the picture is of one instant, and collecting the answer from it.
+//!
+//! Relies on every layer below. Leaves all formatting to `report`, and all waiting for several
+//! targets to `commands`.
+
+mod capture;
+pub mod collect;
+mod describe;
+pub mod doctor;
+mod error;
+mod mode;
+mod sources;
+mod target;
+
+pub use capture::CaptureOptions;
+pub use error::{AttachError, Trouble};
+pub use mode::CaptureMode;
+pub use target::Target;

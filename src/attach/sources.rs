@@ -1,0 +1,60 @@
+//! Source lines of frames, read from the target's files after it runs again.
+
+use crate::process::Process;
+use crate::snapshot::FrameRow;
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+/// Largest source file read.
+const MAX_FILE: u64 = 16 << 20;
+/// Longest line shown, in characters.
+const MAX_LINE: usize = 160;
+/// Files kept open to question; a stack names few.
+const MAX_FILES: usize = 4096;
+
+/// Source files of one target, each read once.
+pub(super) struct Sources<'p> {
+    process: &'p Process,
+    files: HashMap<String, Option<Vec<String>>>,
+}
+
+impl<'p> Sources<'p> {
+    /// Sources of `process`, found through its own root.
+    pub(super) fn new(process: &'p Process) -> Self {
+        Self { process, files: HashMap::new() }
+    }
+
+    /// Adds the source line to a frame, if its file can be read. Names such as `<string>` and
+    /// `<frozen importlib._bootstrap>` have no file.
+    pub(super) fn annotate(&mut self, frame: &mut FrameRow) {
+        let Some(line) = frame.line else { return };
+        if !frame.file.starts_with('/') {
+            return;
+        }
+        if !self.files.contains_key(&frame.file) && self.files.len() < MAX_FILES {
+            let lines = read_lines(self.process, Path::new(&frame.file));
+            self.files.insert(frame.file.clone(), lines);
+        }
+        let lines = self.files.get(&frame.file).and_then(Option::as_ref);
+        let text = lines.and_then(|lines| lines.get((line as usize).checked_sub(1)?));
+        frame.source = text.filter(|text| !text.is_empty()).cloned();
+    }
+}
+
+fn read_lines(process: &Process, path: &Path) -> Option<Vec<String>> {
+    let file = process.open_in_root(path).ok()?;
+    // A path in the target may name a device or a pipe, which would hang or never end.
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut lines = Vec::new();
+    let mut reader = BufReader::new(file.take(MAX_FILE));
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).ok()? > 0 {
+        let text = String::from_utf8_lossy(&line);
+        lines.push(text.trim().chars().take(MAX_LINE).collect());
+        line.clear();
+    }
+    Some(lines)
+}

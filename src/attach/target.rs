@@ -1,0 +1,45 @@
+//! A process with a readable interpreter: found, identified, its layout validated.
+
+use super::AttachError;
+use crate::layout::{Layout, discover, resolve};
+use crate::memory::{Address, LiveMemory};
+use crate::process::Process;
+use std::path::PathBuf;
+
+/// A process we can read Python out of.
+#[derive(Debug)]
+pub struct Target {
+    pub(super) process: Process,
+    /// Address of `_PyRuntime`.
+    pub(super) runtime: Address,
+    /// File that holds the interpreter, as the target's root has it.
+    pub(super) module: String,
+    pub(super) layout: Layout,
+}
+
+impl Target {
+    /// Opens the process `pid`, finds its interpreter and makes sure that its layout fits.
+    /// The process runs on meanwhile.
+    pub fn open(pid: i32) -> Result<Self, AttachError> {
+        let process = Process::open(pid)?;
+        let maps = process.maps()?;
+        let memory = LiveMemory::new(&process);
+        let root = PathBuf::from(format!("/proc/{pid}/root"));
+        let open = |mapping: &crate::process::Mapping| process.open_mapped_file(mapping);
+        let place =
+            discover::Target { maps: &maps, memory: &memory, open: &open, root: &root };
+        let (runtime, layout) = resolve::resolve(&place)?;
+        let module = runtime.module.path().to_string_lossy().into_owned();
+        Ok(Self { runtime: runtime.address, module, layout, process })
+    }
+
+    /// The process.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// The interpreter's layout.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+}

@@ -1,0 +1,138 @@
+//! Arguments that several commands share.
+
+use super::failure::{Code, Failure};
+use crate::attach::{CaptureMode, CaptureOptions};
+use crate::process::Process;
+use std::time::Duration;
+
+/// Which processes.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Targets {
+    /// Process ids
+    #[arg(required = true, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    pids: Vec<i32>,
+    /// Their child processes as well, and theirs
+    #[arg(long)]
+    children: bool,
+}
+
+impl Targets {
+    /// The process ids meant, each once, in the order given.
+    pub(super) fn pids(&self) -> Result<Vec<i32>, Failure> {
+        let mut pids = Vec::new();
+        for &pid in &self.pids {
+            pids.push(pid);
+            if self.children {
+                let process = Process::open(pid).map_err(crate::attach::AttachError::from)?;
+                let children = process.children(true).map_err(crate::attach::AttachError::from)?;
+                pids.extend(children);
+            }
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        pids.retain(|&pid| seen.insert(pid));
+        Ok(pids)
+    }
+
+    /// Runs `each` for every process. A failure is printed and does not keep the others from
+    /// being looked at; the gravest exit code is the answer. A parent that was only named for
+    /// its children need not be Python itself.
+    pub(super) fn for_each(
+        &self,
+        mut each: impl FnMut(i32, bool) -> Result<Code, Failure>,
+    ) -> Result<Code, Failure> {
+        let pids = self.pids()?;
+        let several = pids.len() > 1;
+        let mut gravest = Code::Fine;
+        for pid in pids {
+            match each(pid, several) {
+                Ok(code) => gravest = gravest.max(code),
+                Err(failure) if failure.is_broken_pipe() || !several => return Err(failure),
+                Err(failure) => {
+                    failure.print();
+                    gravest = gravest.max(failure.code());
+                }
+            }
+        }
+        Ok(gravest)
+    }
+}
+
+/// How the picture is taken.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Capture {
+    /// How to take the picture: auto, stop, copy or live
+    ///
+    /// stop: hold every thread while reading. copy: hold them while the memory is copied, then
+    /// analyse the copy. live: never hold them; the numbers are approximate.
+    #[arg(long = "capture", value_name = "MODE", default_value_t = CaptureMode::Auto)]
+    mode: CaptureMode,
+    /// Longest pause of the process; a capture that would pass it is abandoned (exit code 5)
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    max_pause: Option<Duration>,
+    /// Memory that a copy may take, as 512M or 2G
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_memory: Option<u64>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl Capture {
+    /// The options for the layer that captures.
+    pub(super) fn options(&self) -> CaptureOptions {
+        CaptureOptions {
+            mode: self.mode,
+            max_pause: self.max_pause,
+            max_memory: self.max_memory,
+        }
+    }
+}
+
+/// "50ms", "2s", "1.5s", "1m".
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: f64 = number.parse().map_err(|_| "a time such as 50ms or 2s".to_owned())?;
+    let seconds = match unit {
+        "us" => number / 1e6,
+        "ms" => number / 1e3,
+        "s" | "" => number,
+        "m" => number * 60.0,
+        _ => return Err("units are us, ms, s, m".to_owned()),
+    };
+    if !(0.0..=3600.0).contains(&seconds) || seconds == 0.0 {
+        return Err("a time above zero, at most an hour".to_owned());
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+/// "512M", "2G", bytes without a unit.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| "a size such as 512M or 2G".to_owned())?;
+    let shift = match unit.to_ascii_uppercase().trim_end_matches("IB").trim_end_matches('B') {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err("units are K, M, G, T".to_owned()),
+    };
+    number.checked_mul(1 << shift).ok_or_else(|| "too large".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes() {
+        assert_eq!(duration("50ms"), Ok(Duration::from_millis(50)));
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert!(duration("0s").is_err() && duration("5 parsecs").is_err());
+        assert!(duration("99999999999999999999s").is_err() && duration("").is_err());
+        assert_eq!([size("512M"), size("2GiB"), size("77")], [Ok(512 << 20), Ok(2 << 30), Ok(77)]);
+        assert!(size("99999999999T").is_err() && size("x").is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! `census PID`: what the process holds, by type, and the resources.
+
+use super::CommandResult;
+use super::arguments::{Capture, Targets};
+use super::failure::{Code, Failure};
+use super::output::{print_json, print_text};
+use super::progress::Progress;
+use crate::attach::Target;
+use crate::report::text;
+use crate::snapshot::census::ObjectTotals;
+use globset::{GlobBuilder, GlobMatcher};
+
+/// Types shown as text unless `--top` says otherwise.
+const SHOWN: usize = 25;
+
+/// Count the objects the process holds, by type, and its sockets, executors, sessions and tasks
+#[derive(Debug, clap::Args)]
+pub(super) struct Census {
+    #[command(flatten)]
+    targets: Targets,
+    /// Show the N types with the most instances; 0 shows all [default: 25, with --json all]
+    #[arg(long, value_name = "N")]
+    top: Option<usize>,
+    /// Show only types whose name matches: a part of it, or a pattern with * and ?
+    #[arg(long, value_name = "PATTERN")]
+    filter: Option<String>,
+    /// Order types by their bytes instead of their number
+    #[arg(long)]
+    by_size: bool,
+    #[command(flatten)]
+    capture: Capture,
+}
+
+impl Census {
+    pub(super) fn run(self) -> CommandResult {
+        let filter = self.filter.as_deref().map(Filter::new).transpose()?;
+        let shown = self.top.unwrap_or(if self.capture.json { 0 } else { SHOWN });
+        self.targets.for_each(|pid, several| {
+            let progress = Progress::start(format!("reading the heap of process {pid}"));
+            let mut document = Target::open(pid)?.census(&self.capture.options())?;
+            drop(progress);
+            select(&mut document.objects, filter.as_ref(), self.by_size, shown);
+            if self.capture.json {
+                print_json(&document, several)?;
+            } else {
+                print_text(|mut out| text::census::write(&mut out, &document))?;
+            }
+            Ok(if document.capture.consistent { Code::Fine } else { Code::Incomplete })
+        })
+    }
+}
+
+/// Keeps the rows asked for, in the order asked for.
+fn select(objects: &mut ObjectTotals, filter: Option<&Filter>, by_size: bool, shown: usize) {
+    objects.types.retain(|row| filter.is_none_or(|filter| filter.matches(&row.name)));
+    if by_size {
+        objects.types.sort_by_key(|row| std::cmp::Reverse(row.shallow_bytes));
+    }
+    if shown > 0 {
+        objects.types.truncate(shown);
+    }
+    objects.types_not_shown = objects.type_count.saturating_sub(objects.types.len() as u64);
+}
+
+/// `--filter`: a part of the name, or a pattern over the whole of it.
+enum Filter {
+    Part(String),
+    Pattern(GlobMatcher),
+}
+
+impl Filter {
+    fn new(text: &str) -> Result<Self, Failure> {
+        if !text.contains(['*', '?', '[', '{']) {
+            return Ok(Self::Part(text.to_lowercase()));
+        }
+        let pattern = GlobBuilder::new(text).case_insensitive(true).build();
+        let pattern = pattern.map_err(|error| Failure::new(error, Code::Usage))?;
+        Ok(Self::Pattern(pattern.compile_matcher()))
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Part(part) => name.to_lowercase().contains(part),
+            Self::Pattern(pattern) => pattern.is_match(name),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What a user sees when a command fails: `error:`, the causes, a blank line, `hint:`.
+
+use crate::attach::{AttachError, Trouble};
+use crate::report::escape::escape;
+use crate::report::text::{ERROR, HINT};
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Exit codes (`docs/reference/exit-codes.md` has the list).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Code {
+    /// Everything went well.
+    Fine = 0,
+    /// Wrong usage, or an error of our own surroundings (stdout gone, no python3).
+    Usage = 2,
+    /// Cannot attach: gone, permission, another tracer.
+    Attach = 3,
+    /// Not CPython, or a version or layout we do not know.
+    Unknown = 4,
+    /// The capture is incomplete, or over its pause budget.
+    Incomplete = 5,
+    /// A damaged or foreign file.
+    File = 6,
+}
+
+impl From<Trouble> for Code {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::CannotAttach => Self::Attach,
+            Trouble::UnknownInterpreter => Self::Unknown,
+            Trouble::Incomplete => Self::Incomplete,
+        }
+    }
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+/// Why a command did not do what was asked.
+#[derive(Debug)]
+pub(super) struct Failure {
+    error: Box<dyn Error>,
+    hint: Option<String>,
+    code: Code,
+}
+
+impl Failure {
+    /// A failure with its cause.
+    pub(super) fn new(error: impl Into<Box<dyn Error>>, code: Code) -> Self {
+        Self { error: error.into(), hint: None, code }
+    }
+
+    /// The same with what to do about it.
+    pub(super) fn with_hint(self, hint: impl Into<Option<String>>) -> Self {
+        Self { hint: hint.into(), ..self }
+    }
+
+    /// The exit code.
+    pub(super) fn code(&self) -> Code {
+        self.code
+    }
+
+    /// Nobody reads our output any more: not an error.
+    pub(super) fn is_broken_pipe(&self) -> bool {
+        let io = self.error.downcast_ref::<io::Error>();
+        io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// Writes the failure to stderr.
+    pub(super) fn print(&self) {
+        // Nothing is left to do when stderr is gone.
+        let _ = self.write(&mut anstream::stderr().lock());
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let message = self.error.to_string();
+        writeln!(out, "{ERROR}error:{ERROR:#} {}", escape(&message))?;
+        let mut last = message;
+        let mut cause = self.error.source();
+        while let Some(error) = cause {
+            let message = error.to_string();
+            // Transparent errors repeat the message of their cause.
+            if message != last {
+                writeln!(out, "  caused by: {}", escape(&message))?;
+            }
+            last = message;
+            cause = error.source();
+        }
+        match &self.hint {
+            Some(hint) => writeln!(out, "\n{HINT}hint:{HINT:#} {}", escape(hint)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<AttachError> for Failure {
+    fn from(error: AttachError) -> Self {
+        let hint = error.hint();
+        let code = error.trouble().into();
+        Self::new(error, code).with_hint(hint)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::new(error, Code::Usage)
+    }
+}

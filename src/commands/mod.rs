@@ -1,0 +1,85 @@
+//! The command line: one file per subcommand, each gathers its options, calls and prints.
+//!
+//! Data goes to stdout, everything else to stderr. Exit codes are in [`failure::Code`].
+
+mod arguments;
+mod census;
+mod completions;
+mod demo;
+mod doctor;
+mod dump;
+mod failure;
+mod layout;
+mod man;
+mod output;
+mod progress;
+
+use clap::{Parser, Subcommand};
+use failure::{Code, Failure};
+use std::process::ExitCode;
+
+/// Attach to a running Python process and find what it leaks.
+///
+/// No restart, no change to the program, no code run inside it: interpreter state and objects
+/// are read out of its memory, during a pause of milliseconds that is measured and printed.
+#[derive(Debug, Parser)]
+#[command(name = "pyattach", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  pyattach dump 4711             what is every thread doing?
+  pyattach census 4711           what is it holding, and how many of each?
+  pyattach doctor 4711           can we attach, and what will we see?
+
+Exit codes: 0 fine, 2 wrong usage, 3 cannot attach, 4 not a known CPython,
+5 the capture is incomplete or over its pause budget, 6 a damaged or foreign file.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Dump(dump::Dump),
+    Census(census::Census),
+    Doctor(doctor::Doctor),
+    Demo(demo::Demo),
+    #[command(subcommand)]
+    Layout(layout::Layout),
+    Completions(completions::Completions),
+    Man(man::Man),
+}
+
+/// Parses the command line, runs the command, reports its failure.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let result = match cli.command {
+        Command::Dump(command) => command.run(),
+        Command::Census(command) => command.run(),
+        Command::Doctor(command) => command.run(),
+        Command::Demo(command) => command.run(),
+        Command::Layout(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
+    };
+    match result {
+        Ok(code) => code.into(),
+        Err(failure) if failure.is_broken_pipe() => Code::Fine.into(),
+        Err(failure) => {
+            failure.print();
+            failure.code().into()
+        }
+    }
+}
+
+/// Help and version are answers (exit 0); anything else is wrong usage (exit 2).
+fn usage(error: &clap::Error) -> ExitCode {
+    // Nothing is left to do when the terminal is gone.
+    let _ = error.print();
+    if error.use_stderr() { Code::Usage.into() } else { Code::Fine.into() }
+}
+
+type CommandResult = Result<Code, Failure>;
