@@ -6,8 +6,10 @@
 //! [`MemoryError::Fault`]; the other errors end a capture.
 
 mod address;
+mod live;
 
 pub use address::Address;
+pub use live::{LiveMemory, ReadRequest};
 
 use thiserror::Error;
 
