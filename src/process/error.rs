@@ -2,7 +2,6 @@
 
 use std::io;
 
-use nix::errno::Errno;
 use thiserror::Error;
 
 /// Why a question about a process has no answer. The variants differ in what the user can do.
@@ -117,11 +116,6 @@ impl ProcessError {
             Some(libc::EACCES | libc::EPERM) => Self::Denied { pid, what: what.to_owned() },
             _ => Self::Io { pid, what: what.to_owned(), source },
         }
-    }
-
-    /// The same for an `errno`.
-    pub(crate) fn from_errno(pid: i32, what: &str, errno: Errno) -> Self {
-        Self::from_io(pid, what, io::Error::from(errno))
     }
 }
 

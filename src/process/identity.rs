@@ -106,13 +106,9 @@ impl Process {
         }
     }
 
-    /// Its tracer, 0 for none, and the tracer's command name.
+    /// The number and command name of its tracer, if it has one.
     pub(crate) fn tracer(&self) -> Result<Option<(i32, String)>, ProcessError> {
-        let status = self.read("status")?;
-        match status_number::<i32>(&status, "TracerPid", 0) {
-            None | Some(0) => Ok(None),
-            Some(tracer) => Ok(Some((tracer, command_name(tracer)))),
-        }
+        Ok(tracer_of(&self.read("status")?))
     }
 
     /// Whether the program is a 32-bit one (the class byte of its ELF file).
@@ -140,6 +136,14 @@ impl Process {
     /// The text of a link in the process's directory.
     pub(super) fn link(&self, name: &str) -> Option<PathBuf> {
         std::fs::read_link(format!("/proc/{}/{name}", self.pid)).ok()
+    }
+}
+
+/// The tracer that a `status` file names, and its command name.
+pub(super) fn tracer_of(status: &[u8]) -> Option<(i32, String)> {
+    match status_number::<i32>(status, "TracerPid", 0) {
+        None | Some(0) => None,
+        Some(tracer) => Some((tracer, command_name(tracer))),
     }
 }
 

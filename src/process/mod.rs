@@ -11,11 +11,14 @@ mod identity;
 pub mod maps;
 mod rights;
 mod stat;
+mod stop;
+mod tasks;
 
 pub use error::ProcessError;
 pub use identity::{Identity, Namespaces};
 pub use maps::Mapping;
 pub use rights::{Rights, Verdict};
+pub use stop::{Hold, Pause, StopError, StopOptions, Stopped, StoppedThread, Syscall};
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -23,6 +26,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use stat::Stat;
+use tasks::{task_ids, task_stat};
 
 /// Most bytes taken from one `/proc` file: about 400,000 mappings, six times the kernel's
 /// default limit.
@@ -167,11 +171,11 @@ impl Process {
     /// # Errors
     /// Gone or reused.
     pub fn threads(&self) -> Result<Vec<OsThread>, ProcessError> {
-        let tids = self.thread_ids()?;
+        let tids = task_ids(self.pid).map_err(|e| self.io("listing its threads", e))?;
         let threads = tids
             .into_iter()
             .filter_map(|tid| {
-                let Stat { comm, state, .. } = self.thread_stat(tid)?;
+                let Stat { comm, state, .. } = task_stat(self.pid, tid)?;
                 Some(OsThread { tid, name: comm, state })
             })
             .collect();
@@ -192,26 +196,14 @@ impl Process {
         Ok(count)
     }
 
-    /// The numbers of its threads.
-    pub(crate) fn thread_ids(&self) -> Result<Vec<i32>, ProcessError> {
-        let path = format!("/proc/{}/task", self.pid);
-        let entries = std::fs::read_dir(path).map_err(|e| self.io("listing its threads", e))?;
-        Ok(entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect())
-    }
-
-    /// The kernel's line on one thread; `None` when it is not there any more.
-    pub(crate) fn thread_stat(&self, tid: i32) -> Option<Stat> {
-        Stat::parse(&read_bounded(&format!("/proc/{}/task/{tid}/stat", self.pid)).ok()?)
-    }
-
     /// A thread that still has the process's memory: the leader unless it has ended before
     /// the others (`pthread_exit` in `main`); the leader's own files are empty then.
     pub(crate) fn living_thread(&self) -> Option<i32> {
-        let lives = |tid: i32| self.thread_stat(tid).is_some_and(|stat| !stat.has_ended());
+        let lives = |tid: i32| task_stat(self.pid, tid).is_some_and(|stat| !stat.has_ended());
         if lives(self.pid) {
             return Some(self.pid);
         }
-        self.thread_ids().ok()?.into_iter().find(|&tid| lives(tid))
+        task_ids(self.pid).ok()?.into_iter().find(|&tid| lives(tid))
     }
 
     /// Reads a file of the process that describes its memory.

@@ -1,0 +1,228 @@
+//! Holding every thread of a process still, for a bounded time, and letting it go unharmed.
+//!
+//! A ptrace attachment belongs to the thread that made it, and the kernel undoes it when that
+//! thread ends. So each stop gets a tracer thread of its own ([`tracer`]): whatever could not
+//! be released by hand (a thread that never came to its stop) is released by its end, and the
+//! caller reads on its own thread with whatever types it likes. No ptrace option is set:
+//! nothing here can end the target.
+//!
+//! If we hang, or are stopped ourselves, [`watchdog`] ends us at the hard deadline, and the
+//! kernel lets the target run; the same happens when we are killed.
+
+mod error;
+mod tracer;
+mod watchdog;
+
+pub use error::StopError;
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::{Process, ProcessError};
+use tracer::Held;
+
+/// How long a stop may take.
+#[derive(Debug, Clone, Copy)]
+pub struct StopOptions {
+    /// From the first interrupt until every thread must stand still.
+    pub stop_within: Duration,
+    /// From the first interrupt until the release, whatever happens: our own process is ended
+    /// when it is still holding the target then.
+    pub hard_deadline: Duration,
+}
+
+impl Default for StopOptions {
+    fn default() -> Self {
+        Self { stop_within: Duration::from_secs(1), hard_deadline: Duration::from_secs(30) }
+    }
+}
+
+/// What the target's pause really was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    /// From before the first interrupt until after the last release.
+    pub total: Duration,
+    /// From before the first interrupt until every thread stood still.
+    pub until_all_stopped: Duration,
+    /// From the request to release until after the last release.
+    pub release: Duration,
+    /// Threads that were held.
+    pub threads: usize,
+}
+
+/// A thread that is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoppedThread {
+    /// The thread's number.
+    pub tid: i32,
+    /// How it is held.
+    pub hold: Hold,
+    /// The system call it is in; `None` when it runs code of its own, and for a thread in the
+    /// kernel whose call could not be read.
+    pub syscall: Option<Syscall>,
+}
+
+/// How a thread is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// By our interrupt.
+    Interrupted,
+    /// It was about to receive this signal, which it gets at its release.
+    Signal(i32),
+    /// It had been stopped by this signal (SIGSTOP, SIGTSTP, …) and stays stopped afterwards.
+    GroupStop(i32),
+    /// Not stopped: it sleeps uninterruptibly in the kernel (a parent in `vfork`, a disk that
+    /// does not answer) or never leaves it (a worker of io_uring). It will run into our
+    /// interrupt before it runs code of the program again, but what it is doing in the kernel
+    /// may still write to the program's memory.
+    InKernel,
+}
+
+/// A system call that a thread is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Syscall {
+    /// Its number (x86_64).
+    pub number: u64,
+    /// Its arguments; those that the call does not have are what the registers held.
+    pub args: [u64; 6],
+}
+
+/// A process whose threads are all held. They are released by [`Self::release`], when this
+/// value is dropped (also by a panic), and when our process ends.
+#[derive(Debug)]
+pub struct Stopped<'p> {
+    process: &'p Process,
+    held: Held,
+    release: Option<Sender<()>>,
+    tracer: Option<JoinHandle<Option<Released>>>,
+}
+
+/// What the tracer thread tells at its end.
+#[derive(Debug, Clone, Copy)]
+struct Released {
+    at: Instant,
+}
+
+impl Process {
+    /// Stops every thread of the process.
+    ///
+    /// The reading that follows must be short; [`StopOptions::hard_deadline`] ends *our*
+    /// process when it is not.
+    ///
+    /// # Errors
+    /// Somebody else traces it, no permission, a thread that did not stop in time (everything
+    /// is released then), or the process has ended.
+    pub fn stop(&self, options: StopOptions) -> Result<Stopped<'_>, StopError> {
+        self.check()?;
+        if let Some((tracer, name)) = self.tracer()? {
+            return Err(ProcessError::Traced { pid: self.pid(), tracer, name }.into());
+        }
+        let (stopped, all_stopped) = channel();
+        let (release, released) = channel();
+        let pid = self.pid();
+        let tracer = std::thread::Builder::new()
+            .name("tracer".to_owned())
+            .spawn(move || trace(pid, options, &stopped, &released))
+            .map_err(StopError::Thread)?;
+        match all_stopped.recv() {
+            Ok(Ok(held)) => {
+                let (release, tracer) = (Some(release), Some(tracer));
+                let stopped = Stopped { process: self, held, release, tracer };
+                // The threads were found by number: only now is it sure whose they are.
+                self.check()?;
+                Ok(stopped)
+            }
+            Ok(Err(error)) => {
+                drop(release);
+                // It has nothing left to do; after its end nothing is attached any more.
+                let _ = tracer.join();
+                // "Gone" from the tracer's view may be more precise in ours.
+                self.check()?;
+                Err(error)
+            }
+            Err(_) => {
+                let _ = tracer.join();
+                Err(StopError::Thread(std::io::Error::other("the tracer thread failed")))
+            }
+        }
+    }
+
+    /// Stops the process, runs `read`, releases the process, and says how long it was held.
+    ///
+    /// # Errors
+    /// As [`Self::stop`].
+    pub fn while_stopped<T>(
+        &self,
+        options: StopOptions,
+        read: impl FnOnce(&Stopped<'_>) -> T,
+    ) -> Result<(T, Pause), StopError> {
+        let stopped = self.stop(options)?;
+        let value = read(&stopped);
+        Ok((value, stopped.release()))
+    }
+}
+
+impl Stopped<'_> {
+    /// The process.
+    pub fn process(&self) -> &Process {
+        self.process
+    }
+
+    /// Every thread of the process that had not ended, in the kernel's order.
+    pub fn threads(&self) -> &[StoppedThread] {
+        &self.held.threads
+    }
+
+    /// How long the process has been held by now.
+    pub fn elapsed(&self) -> Duration {
+        self.held.since.elapsed()
+    }
+
+    /// Lets the process run and waits until every thread does.
+    pub fn release(mut self) -> Pause {
+        self.let_go()
+    }
+
+    fn let_go(&mut self) -> Pause {
+        let asked = Instant::now();
+        drop(self.release.take());
+        let released = self.tracer.take().and_then(|tracer| tracer.join().ok()).flatten();
+        // Without an answer the thread's end was the release, and it has ended.
+        let at = released.map_or_else(Instant::now, |released| released.at);
+        Pause {
+            total: at.saturating_duration_since(self.held.since),
+            until_all_stopped: self.held.until_all_stopped,
+            release: at.saturating_duration_since(asked),
+            threads: self.held.threads.len(),
+        }
+    }
+}
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        if self.tracer.is_some() {
+            self.let_go();
+        }
+    }
+}
+
+/// The life of the tracer thread.
+fn trace(
+    pid: i32,
+    options: StopOptions,
+    stopped: &Sender<Result<Held, StopError>>,
+    released: &Receiver<()>,
+) -> Option<Released> {
+    let mut tracer = tracer::Tracer::new(pid, options);
+    let held = tracer.stop_all();
+    let holding = held.is_ok();
+    // The other side waits for this answer before anything else.
+    let sent = stopped.send(held);
+    if holding && sent.is_ok() {
+        // Ends with an error when the other side drops its end: that is the release.
+        let _ = released.recv();
+    }
+    let at = tracer.release_all();
+    Some(Released { at })
+}

@@ -1,0 +1,135 @@
+//! The hard deadline: two timers of the kernel that end our process when it still holds the
+//! target, whatever state it is in.
+//!
+//! The first sends a real-time signal whose handler says what happened and exits; the second
+//! sends SIGKILL, which works on a process that is stopped (SIGSTOP, Ctrl-Z) or hangs with
+//! signals blocked. When we end, the kernel releases what we trace.
+
+use std::io;
+use std::sync::Once;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+/// The exit code for a capture that is over its pause budget.
+const EXIT_OVER_BUDGET: libc::c_int = 5;
+
+const MESSAGE: &[u8] = b"error: the process was held for too long; pyattach ends to let it run\n";
+
+/// Stops that are under way, by number. A slot holds the number of its stop while that stop
+/// may be ended by the handler: a signal that was already on its way when the timer was taken
+/// down must not end us.
+static ARMED: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
+static NEXT: AtomicUsize = AtomicUsize::new(1);
+
+/// Armed from its making until it is dropped.
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    number: usize,
+    _exit: Timer,
+    _kill: Timer,
+}
+
+impl Watchdog {
+    /// Ends our process `deadline` from now, unless dropped before.
+    pub(super) fn arm(deadline: Duration) -> io::Result<Self> {
+        install_handler()?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let kill = Timer::start(libc::SIGKILL, number, deadline)?;
+        // Earlier by a tenth, at most by 100 ms, so that the message comes before the end.
+        let margin = (deadline / 10).min(Duration::from_millis(100));
+        slot(number).store(number, Ordering::SeqCst);
+        let exit = Timer::start(libc::SIGRTMIN(), number, deadline.saturating_sub(margin))?;
+        Ok(Self { number, _exit: exit, _kill: kill })
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        // Only our own number: with more than 64 stops at a time the slot may be another's.
+        let _ =
+            slot(self.number).compare_exchange(self.number, 0, Ordering::SeqCst, Ordering::SeqCst);
+    }
+}
+
+fn slot(number: usize) -> &'static AtomicUsize {
+    &ARMED[number % ARMED.len()]
+}
+
+/// A POSIX timer that sends a signal to our process once.
+#[derive(Debug)]
+struct Timer(libc::timer_t);
+
+impl Timer {
+    fn start(signal: libc::c_int, value: usize, after: Duration) -> io::Result<Self> {
+        // SAFETY: all-zero bytes are a valid sigevent.
+        let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+        event.sigev_notify = libc::SIGEV_SIGNAL;
+        event.sigev_signo = signal;
+        event.sigev_value = libc::sigval { sival_ptr: value as *mut libc::c_void };
+        let mut id: libc::timer_t = std::ptr::null_mut();
+        // SAFETY: both pointers are to locals that live for the call.
+        Errno::result(unsafe {
+            libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut id)
+        })?;
+        let timer = Self(id);
+        let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // Zero would disarm the timer.
+        let after = after.max(Duration::from_nanos(1));
+        let when = libc::timespec {
+            tv_sec: i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(after.subsec_nanos()),
+        };
+        let setting = libc::itimerspec { it_interval: zero, it_value: when };
+        // SAFETY: the timer exists, the setting lives for the call, no old value is asked for.
+        Errno::result(unsafe {
+            libc::timer_settime(timer.0, 0, &raw const setting, std::ptr::null_mut())
+        })?;
+        Ok(timer)
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        // SAFETY: the timer exists and is deleted once.
+        unsafe { libc::timer_delete(self.0) };
+    }
+}
+
+/// Only calls that are safe in a signal handler.
+extern "C" fn over_budget(
+    _signal: libc::c_int,
+    info: *mut libc::siginfo_t,
+    _context: *mut libc::c_void,
+) {
+    // SAFETY: the kernel passes a valid siginfo to a handler with SA_SIGINFO.
+    let (code, value) = unsafe { ((*info).si_code, (*info).si_value().sival_ptr as usize) };
+    if code != libc::SI_TIMER || slot(value).load(Ordering::SeqCst) != value {
+        return;
+    }
+    // SAFETY: write and _exit may be called in a handler; the message is a constant.
+    unsafe {
+        libc::write(libc::STDERR_FILENO, MESSAGE.as_ptr().cast(), MESSAGE.len());
+        libc::_exit(EXIT_OVER_BUDGET);
+    }
+}
+
+fn install_handler() -> io::Result<()> {
+    static INSTALLED: Once = Once::new();
+    let mut result = Ok(());
+    INSTALLED.call_once(|| {
+        // SAFETY: all-zero bytes are a valid sigaction (no flags, empty mask).
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        let handler: extern "C" fn(_, _, _) = over_budget;
+        action.sa_sigaction = handler as libc::sighandler_t;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+        // SAFETY: the action lives for the call, no old one is asked for.
+        result = Errno::result(unsafe {
+            libc::sigaction(libc::SIGRTMIN(), &raw const action, std::ptr::null_mut())
+        })
+        .map(drop)
+        .map_err(io::Error::from);
+    });
+    result
+}
