@@ -1,9 +1,12 @@
 //! pyattach: attach to a running CPython process and find its resource leaks.
 //!
 //! The layers, each using only those before it: `process`, `memory`, `binary`, `layout`,
-//! `cpython`, `attach`, `heap`, `resources`, `snapshot`, `report`, `commands`. A test reads
-//! our `use` lines and fails on an arrow that points the wrong way.
+//! `cpython`, `heap`, `resources`, `snapshot`, `attach`, `report`, `commands`. A test reads our
+//! `use` lines and fails on an arrow that points the wrong way.
 
+pub mod attach;
+pub mod binary;
+pub mod commands;
 pub mod cpython;
 pub mod heap;
 pub mod layout;

@@ -24,7 +24,8 @@ pub(super) fn process_info(target: &Target, identity: &Identity) -> ProcessInfo 
     }
 }
 
-fn python_info(target: &Target) -> PythonInfo {
+/// The interpreter part of a document.
+pub(super) fn python_info(target: &Target) -> PythonInfo {
     let layout = &target.layout;
     let mut build = vec!["gil".to_owned()];
     if layout.flavour == Flavour::Debug {

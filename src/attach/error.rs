@@ -1,7 +1,8 @@
 //! Everything that can keep us from an answer, with what the user can do and how grave it is.
 
 use crate::cpython::ObjectError;
-use crate::layout::{DiscoverError, LayoutError};
+use crate::layout::discover::DiscoverError;
+use crate::layout::resolve::ResolveError;
 use crate::memory::MemoryError;
 use crate::process::{ProcessError, StopError};
 use std::time::Duration;
@@ -32,7 +33,7 @@ pub enum AttachError {
     Discover(#[from] DiscoverError),
     /// The interpreter's layout is not known or does not fit.
     #[error(transparent)]
-    Layout(#[from] LayoutError),
+    Layout(#[from] ResolveError),
     /// Its memory could not be read.
     #[error(transparent)]
     Memory(#[from] MemoryError),

@@ -8,12 +8,14 @@ mod capture;
 pub mod collect;
 mod describe;
 pub mod doctor;
+mod documents;
 mod error;
 mod mode;
 mod sources;
 mod target;
 
 pub use capture::CaptureOptions;
+pub use documents::StackOptions;
 pub use error::{AttachError, Trouble};
 pub use mode::CaptureMode;
 pub use target::Target;

@@ -28,7 +28,8 @@ impl Target {
         let open = |mapping: &crate::process::Mapping| process.open_mapped_file(mapping);
         let place =
             discover::Target { maps: &maps, memory: &memory, open: &open, root: &root };
-        let (runtime, layout) = resolve::resolve(&place)?;
+        let runtimes = discover::discover(&place)?;
+        let (runtime, layout) = resolve::resolve_first(&place, &runtimes)?;
         let module = runtime.module.path().to_string_lossy().into_owned();
         Ok(Self { runtime: runtime.address, module, layout, process })
     }

@@ -129,10 +129,16 @@ fn state(
         Some(call) if call.number == FUTEX && gil.is_some_and(|gil| gil.contains(call.args[0])) => {
             (Some("waiting for the GIL"), None)
         }
-        Some(call) => (Some("in system call"), Some(call.name())),
+        Some(call) => (Some("in system call"), Some(syscall_name(call.number))),
         None if holds_gil == Some(true) => (Some("running"), None),
         None => (Some("running without the GIL"), None),
     }
+}
+
+/// The name of an x86_64 system call.
+pub fn syscall_name(number: u64) -> String {
+    let known = usize::try_from(number).ok().and_then(syscalls::Sysno::new);
+    known.map_or_else(|| format!("number {number}"), |call| call.name().to_owned())
 }
 
 fn frame_row(frame: &Frame) -> FrameRow {

@@ -1,0 +1,334 @@
+//! Taking a picture: which way, within which budget, again until it is of one instant.
+
+use super::collect::Problem;
+use super::collect::dump::{OsState, OsThreads};
+use super::{AttachError, CaptureMode, Target};
+use crate::cpython::{Interpreter, Python, Runtime};
+use crate::heap::generations::collectors;
+use crate::memory::{
+    BlockCache, Budgeted, CopyPlan, LiveMemory, MemoryError, MemorySource, ReadStats,
+};
+use crate::process::{Hold, Pause, Stopped, StoppedThread, StopOptions};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// The longest pause when the user gives none: no picture is worth more of a service's time.
+const DEFAULT_BUDGET: Duration = Duration::from_secs(5);
+/// How long after the budget our own process is ended if it still holds the target.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long the threads may take to stop.
+const STOP_WITHIN: Duration = Duration::from_millis(1000);
+/// Waits between attempts: collections take milliseconds to seconds.
+const BACK_OFF: [Duration; 9] = [
+    Duration::from_millis(2),
+    Duration::from_millis(4),
+    Duration::from_millis(8),
+    Duration::from_millis(16),
+    Duration::from_millis(32),
+    Duration::from_millis(64),
+    Duration::from_millis(128),
+    Duration::from_millis(256),
+    Duration::from_millis(512),
+];
+
+/// How a picture is to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CaptureOptions {
+    /// Which way.
+    pub mode: CaptureMode,
+    /// Longest pause of the target; `None` for the built-in limit.
+    pub max_pause: Option<Duration>,
+    /// Memory of ours that a copy may take, in bytes; `None` for half of what is free.
+    pub max_memory: Option<u64>,
+}
+
+/// What is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// Little, scattered: read it while the target is stopped.
+    Stacks,
+    /// Everything that is tracked: worth a copy, and worthless during a collection.
+    Heap,
+}
+
+/// What a reader sees.
+pub(super) struct View<'v, 'm> {
+    pub(super) python: &'v Python<'m>,
+    pub(super) runtime: Runtime,
+    pub(super) interpreters: &'v [Interpreter],
+    pub(super) os: &'v OsThreads,
+}
+
+/// What a reader made of it.
+pub(super) struct Reading<T> {
+    pub(super) value: T,
+    /// Nothing in it contradicts itself.
+    pub(super) consistent: bool,
+}
+
+/// An answer and how it was obtained.
+#[derive(Debug)]
+pub(super) struct Picture<T> {
+    pub(super) value: T,
+    pub(super) consistent: bool,
+    pub(super) mode: CaptureMode,
+    pub(super) reason: Option<String>,
+    /// Of the attempt that was used.
+    pub(super) pause: Option<Duration>,
+    /// Of all attempts.
+    pub(super) total_pause: Duration,
+    pub(super) stats: ReadStats,
+    pub(super) attempts: u32,
+    /// Threads held, and of these the ones in uninterruptible sleep.
+    pub(super) held: Option<(u64, u64)>,
+    pub(super) os: OsThreads,
+}
+
+/// One attempt.
+struct Attempt<T> {
+    reading: Option<Reading<T>>,
+    pause: Option<Pause>,
+    stats: ReadStats,
+    os: OsThreads,
+    in_kernel: u64,
+}
+
+impl Target {
+    /// Takes a picture and has `read` make something of it, until what it made is consistent
+    /// or patience ends; then the last one is the answer, and says so.
+    pub(super) fn picture<T>(
+        &self,
+        options: &CaptureOptions,
+        subject: Subject,
+        read: &mut dyn FnMut(&View<'_, '_>) -> Result<Reading<T>, Problem>,
+    ) -> Result<Picture<T>, AttachError> {
+        let budget = options.max_pause.unwrap_or(DEFAULT_BUDGET);
+        let mut way = Way::choose(self, options, subject)?;
+        let mut total_pause = Duration::ZERO;
+        let mut stats = ReadStats::default();
+        let mut attempt = 0;
+        loop {
+            let last = attempt >= BACK_OFF.len();
+            let outcome = match &mut way.kind {
+                Kind::Live => self.live(read),
+                Kind::Stop => self.stopped(budget, subject, last, read),
+                Kind::Copy(plan) => self.copied(budget, plan, last, read),
+            };
+            let done = outcome.map_err(|error| self.over_budget(error, budget))?;
+            total_pause += done.pause.map_or(Duration::ZERO, |pause| pause.total);
+            stats.reads += done.stats.reads;
+            stats.bytes += done.stats.bytes;
+            let consistent = done.reading.as_ref().is_some_and(|reading| reading.consistent);
+            // A live picture is never of one instant; trying for ever makes it no better.
+            let enough = consistent || last || (way.is_live() && attempt >= 2);
+            if let Some(reading) = done.reading.filter(|_| enough) {
+                return Ok(Picture {
+                    value: reading.value,
+                    consistent: consistent && !way.is_live(),
+                    mode: way.mode(),
+                    reason: way.reason,
+                    pause: done.pause.map(|pause| pause.total),
+                    total_pause,
+                    stats,
+                    attempts: attempt as u32 + 1,
+                    held: done.pause.map(|pause| (pause.threads as u64, done.in_kernel)),
+                    os: done.os,
+                });
+            }
+            if let Some(&wait) = BACK_OFF.get(attempt) {
+                std::thread::sleep(wait);
+            }
+            attempt += 1;
+        }
+    }
+
+    fn over_budget(&self, error: AttachError, budget: Duration) -> AttachError {
+        match error {
+            AttachError::Memory(MemoryError::OverBudget) => {
+                AttachError::OverBudget { pid: self.process.pid(), budget }
+            }
+            other => other,
+        }
+    }
+
+    /// Reads the running process.
+    fn live<T>(
+        &self,
+        read: &mut dyn FnMut(&View<'_, '_>) -> Result<Reading<T>, Problem>,
+    ) -> Result<Attempt<T>, AttachError> {
+        let maps = self.process.maps()?;
+        let memory = BlockCache::new(LiveMemory::new(&self.process), &maps);
+        let os = self.os_threads(&[], &self.inner_ids());
+        let reading = self.read(&memory, &os, read)?;
+        self.process.check()?;
+        let stats = memory.stats();
+        Ok(Attempt { reading: Some(reading), pause: None, stats, os, in_kernel: 0 })
+    }
+
+    /// Reads the process while it stands still.
+    fn stopped<T>(
+        &self,
+        budget: Duration,
+        subject: Subject,
+        last: bool,
+        read: &mut dyn FnMut(&View<'_, '_>) -> Result<Reading<T>, Problem>,
+    ) -> Result<Attempt<T>, AttachError> {
+        let inner = self.inner_ids();
+        let stopped = self.stop(budget)?;
+        let maps = self.process.maps()?;
+        let memory = BlockCache::new(LiveMemory::new(&self.process), &maps);
+        let os = self.os_threads(stopped.threads(), &inner);
+        let reading = if subject == Subject::Heap && !last && self.is_collecting(&memory)? {
+            None
+        } else {
+            let until = Instant::now() + budget.saturating_sub(stopped.elapsed());
+            let bounded = Budgeted::new(&memory, until);
+            Some(self.read(&bounded, &os, read)?)
+        };
+        let in_kernel = in_kernel(&stopped);
+        let pause = Some(stopped.release());
+        Ok(Attempt { reading, pause, stats: memory.stats(), os, in_kernel })
+    }
+
+    /// Copies the process while it stands still, and reads the copy.
+    fn copied<T>(
+        &self,
+        budget: Duration,
+        plan: &mut CopyPlan,
+        last: bool,
+        read: &mut dyn FnMut(&View<'_, '_>) -> Result<Reading<T>, Problem>,
+    ) -> Result<Attempt<T>, AttachError> {
+        let inner = self.inner_ids();
+        let stopped = self.stop(budget)?;
+        let in_kernel = in_kernel(&stopped);
+        let os = self.os_threads(stopped.threads(), &inner);
+        let live = LiveMemory::new(&self.process);
+        if !last && self.is_collecting(&live)? {
+            let pause = Some(stopped.release());
+            return Ok(Attempt { reading: None, pause, stats: live.stats(), os, in_kernel });
+        }
+        let until = Instant::now() + budget.saturating_sub(stopped.elapsed());
+        let copy = plan.copy(&self.process, until);
+        let pause = Some(stopped.release());
+        let copy = copy?;
+        let reading = Some(self.read(&copy, &os, read)?);
+        let stats = copy.stats();
+        Ok(Attempt { reading, pause, stats, os, in_kernel })
+    }
+
+    fn stop(&self, budget: Duration) -> Result<Stopped<'_>, AttachError> {
+        let options =
+            StopOptions { stop_within: STOP_WITHIN.min(budget), hard_deadline: budget + GRACE };
+        Ok(self.process.stop(options)?)
+    }
+
+    fn read<T>(
+        &self,
+        memory: &dyn MemorySource,
+        os: &OsThreads,
+        read: &mut dyn FnMut(&View<'_, '_>) -> Result<Reading<T>, Problem>,
+    ) -> Result<Reading<T>, AttachError> {
+        let python = Python::new(memory, &self.layout);
+        let runtime = python.runtime(self.runtime)?;
+        let interpreters = python.interpreters(self.runtime)?;
+        Ok(read(&View { python: &python, runtime, interpreters: &interpreters, os })?)
+    }
+
+    /// True while any collector is at work.
+    fn is_collecting(&self, memory: &dyn MemorySource) -> Result<bool, AttachError> {
+        let python = Python::new(memory, &self.layout);
+        let interpreters = python.interpreters(self.runtime)?;
+        let states = collectors(&python, self.runtime, &interpreters)?;
+        Ok(states.iter().any(|(_, state)| state.collecting))
+    }
+
+    /// From thread ids as the target's pid namespace has them to ours; empty when they are the
+    /// same.
+    fn inner_ids(&self) -> BTreeMap<u64, i32> {
+        if self.process.namespaces().pid != Some(false) {
+            return BTreeMap::new();
+        }
+        self.process.inner_thread_ids().unwrap_or_default()
+    }
+
+    fn os_threads(&self, stopped: &[StoppedThread], inner: &BTreeMap<u64, i32>) -> OsThreads {
+        let state = |thread: &StoppedThread| OsState {
+            syscall: thread.syscall,
+            job_stopped: matches!(thread.hold, Hold::GroupStop(_)),
+            known: true,
+        };
+        let mut states: BTreeMap<i32, OsState> =
+            stopped.iter().map(|thread| (thread.tid, state(thread))).collect();
+        if stopped.is_empty() {
+            let threads = self.process.threads().unwrap_or_default();
+            states.extend(threads.iter().map(|thread| (thread.tid, OsState::default())));
+        }
+        let by_inner_id = match inner.is_empty() {
+            true => states.keys().map(|&tid| (tid as u64, tid)).collect(),
+            false => inner.clone(),
+        };
+        OsThreads { states, by_inner_id, main: self.process.pid() }
+    }
+}
+
+/// The way a picture is taken, once decided.
+struct Way {
+    kind: Kind,
+    /// Why, when the user left the choice to us.
+    reason: Option<String>,
+}
+
+enum Kind {
+    Live,
+    Stop,
+    Copy(CopyPlan),
+}
+
+impl Way {
+    fn choose(
+        target: &Target,
+        options: &CaptureOptions,
+        subject: Subject,
+    ) -> Result<Self, AttachError> {
+        let plan = || {
+            let ceiling = options.max_memory.unwrap_or_else(half_of_free_memory);
+            CopyPlan::prepare(&target.process, ceiling)
+        };
+        let asked = |kind| Ok(Self { kind, reason: None });
+        let chosen = |kind, reason: String| Ok(Self { kind, reason: Some(reason) });
+        match options.mode {
+            CaptureMode::Live => asked(Kind::Live),
+            CaptureMode::Stop => asked(Kind::Stop),
+            CaptureMode::Copy => asked(Kind::Copy(plan()?)),
+            CaptureMode::Auto if subject == Subject::Stacks => {
+                chosen(Kind::Stop, "stacks are read faster than memory is copied".to_owned())
+            }
+            CaptureMode::Auto => match plan() {
+                Ok(plan) => {
+                    chosen(Kind::Copy(plan), "copying pauses the process less than walking".to_owned())
+                }
+                Err(MemoryError::Ceiling { ceiling }) => chosen(
+                    Kind::Stop,
+                    format!("a copy would take more than {} MiB of our memory", ceiling >> 20),
+                ),
+                Err(error) => Err(error.into()),
+            },
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        matches!(self.kind, Kind::Live)
+    }
+
+    fn mode(&self) -> CaptureMode {
+        match self.kind {
+            Kind::Live => CaptureMode::Live,
+            Kind::Stop => CaptureMode::Stop,
+            Kind::Copy(_) => CaptureMode::Copy,
+        }
+    }
+}
+
+fn in_kernel(stopped: &Stopped<'_>) -> u64 {
+    stopped.threads().iter().filter(|thread| thread.hold == Hold::InKernel).count() as u64
+}
