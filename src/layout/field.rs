@@ -2,6 +2,7 @@
 
 use crate::memory::{Address, MemorySource, Result};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Where a field lies in its struct. In the tables: `[offset, size]`, and for a bit-field
 /// `[offset, size, first_bit, width]`.
@@ -73,6 +74,17 @@ impl Field {
                 value.checked_shr(u32::from(first)).unwrap_or(0) & mask
             }
             None => value,
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    /// As in the tables: `[offset, size]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { offset, size, bits } = self;
+        match bits {
+            None => write!(f, "[{offset}, {size}]"),
+            Some((first, width)) => write!(f, "[{offset}, {size}, {first}, {width}]"),
         }
     }
 }

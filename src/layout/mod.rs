@@ -3,9 +3,11 @@
 //! Relies on `memory` and `binary`; knows structs and fields but nothing of objects. A
 //! [`Layout`] in anyone's hands has been validated against the live process.
 
+pub mod extract;
 pub mod field;
 pub mod structs;
 pub mod table;
+pub mod tables;
 pub mod traits;
 pub mod version;
 

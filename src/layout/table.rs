@@ -70,8 +70,45 @@ pub struct Table {
 }
 
 impl Table {
+    /// The text of a table file: JSON with one field to the line, so that a change of one field
+    /// is a change of one line.
+    pub fn to_text(&self) -> String {
+        let structs: Vec<String> = self
+            .structs
+            .iter()
+            .map(|(name, found)| {
+                let fields: Vec<String> = found
+                    .fields
+                    .iter()
+                    .map(|(name, field)| format!("    {}: {field}", quoted(name)))
+                    .collect();
+                format!(
+                    "  {}: {{\"size\": {}, \"fields\": {{\n{}\n  }}}}",
+                    quoted(name),
+                    found.size,
+                    fields.join(",\n")
+                )
+            })
+            .collect();
+        let ids: Vec<String> =
+            self.provenance.build_ids.iter().map(|id| format!("   {}", quoted(id))).collect();
+        format!(
+            "{{\n \"series\": {},\n \"flavour\": {},\n \"provenance\": {{\n  \"version\": {},\n  \
+             \"build_ids\": [\n{}\n  ]\n }},\n \"structs\": {{\n{}\n }}\n}}\n",
+            quoted(&self.series),
+            quoted(&self.flavour),
+            quoted(&self.provenance.version),
+            ids.join(",\n"),
+            structs.join(",\n")
+        )
+    }
+
     /// The struct `name`, or an error that names it.
     pub fn required(&self, name: &str) -> Result<&StructTable, TableError> {
         self.structs.get(name).ok_or_else(|| TableError::NoStruct { name: name.to_owned() })
     }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
