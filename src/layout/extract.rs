@@ -165,11 +165,11 @@ pub fn extract(files: &[PathBuf], identity: Identity) -> Result<Table, ExtractEr
 ///
 /// # Errors
 /// When the debug information is damaged.
-pub fn extract_structs(elf: &Elf<'_>) -> Result<Vec<(&'static str, StructTable)>, BinaryError> {
+pub fn extract_structs(elf: &Elf<'_>) -> Result<Vec<(String, StructTable)>, BinaryError> {
     Ok(SPECS
         .iter()
         .zip(structs_of(elf)?)
-        .filter_map(|(spec, found)| Some((spec.name, struct_table(spec, &found?))))
+        .filter_map(|(spec, found)| Some((spec.name.to_owned(), struct_table(spec, &found?))))
         .collect())
 }
 

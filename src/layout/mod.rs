@@ -3,12 +3,18 @@
 //! Relies on `memory` and `binary`; knows structs and fields but nothing of objects. A
 //! [`Layout`] in anyone's hands has been validated against the live process.
 
+pub mod debug_offsets;
+pub mod discover;
+pub mod drift;
 pub mod extract;
 pub mod field;
+mod peek;
+pub mod resolve;
 pub mod structs;
 pub mod table;
 pub mod tables;
 pub mod traits;
+pub mod validate;
 pub mod version;
 
 pub use field::Field;

@@ -34,6 +34,11 @@ pub struct StructSpec {
     pub fields: &'static [FieldSpec],
 }
 
+/// True when a table may lack the struct that we call `name`.
+pub fn is_optional(name: &str) -> bool {
+    SPECS.iter().any(|spec| spec.name == name && spec.optional)
+}
+
 macro_rules! structs {
     ($(
         $(#[$doc:meta])*
