@@ -17,16 +17,17 @@ const EXIT_OVER_BUDGET: libc::c_int = 5;
 
 const MESSAGE: &[u8] = b"error: the process was held for too long; pyattach ends to let it run\n";
 
-/// Stops that are under way, by number. A slot holds the number of its stop while that stop
-/// may be ended by the handler: a signal that was already on its way when the timer was taken
-/// down must not end us.
-static ARMED: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
+/// Stops that are under way, each in a slot by its own number, which says the slot too: a
+/// signal that was already on its way when its timer was taken down must not end us.
+static ARMED: [AtomicUsize; SLOTS] = [const { AtomicUsize::new(0) }; SLOTS];
+const SLOTS: usize = 64;
 static NEXT: AtomicUsize = AtomicUsize::new(1);
 
 /// Armed from its making until it is dropped.
 #[derive(Debug)]
 pub(super) struct Watchdog {
-    number: usize,
+    // Dropped in this order.
+    _slot: Slot,
     _exit: Timer,
     _kill: Timer,
 }
@@ -35,26 +36,43 @@ impl Watchdog {
     /// Ends our process `deadline` from now, unless dropped before.
     pub(super) fn arm(deadline: Duration) -> io::Result<Self> {
         install_handler()?;
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let slot = Slot::take()?;
+        let number = slot.0;
         let kill = Timer::start(libc::SIGKILL, number, deadline)?;
         // Earlier by a tenth, at most by 100 ms, so that the message comes before the end.
         let margin = (deadline / 10).min(Duration::from_millis(100));
-        slot(number).store(number, Ordering::SeqCst);
         let exit = Timer::start(libc::SIGRTMIN(), number, deadline.saturating_sub(margin))?;
-        Ok(Self { number, _exit: exit, _kill: kill })
+        Ok(Self { _exit: exit, _kill: kill, _slot: slot })
     }
 }
 
-impl Drop for Watchdog {
+/// The number of a stop under way.
+#[derive(Debug)]
+struct Slot(usize);
+
+impl Slot {
+    /// Finds a free slot and puts a new number into it.
+    fn take() -> io::Result<Self> {
+        let turn = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_mul(SLOTS);
+        for index in 0..SLOTS {
+            let number = turn.wrapping_add(index);
+            let free = slot(number).compare_exchange(0, number, Ordering::SeqCst, Ordering::SeqCst);
+            if free.is_ok() {
+                return Ok(Self(number));
+            }
+        }
+        Err(io::Error::other("too many stops at a time"))
+    }
+}
+
+impl Drop for Slot {
     fn drop(&mut self) {
-        // Only our own number: with more than 64 stops at a time the slot may be another's.
-        let _ =
-            slot(self.number).compare_exchange(self.number, 0, Ordering::SeqCst, Ordering::SeqCst);
+        slot(self.0).store(0, Ordering::SeqCst);
     }
 }
 
 fn slot(number: usize) -> &'static AtomicUsize {
-    &ARMED[number % ARMED.len()]
+    &ARMED[number % SLOTS]
 }
 
 /// A POSIX timer that sends a signal to our process once.

@@ -1,0 +1,128 @@
+//! Whatever happens to the process that holds a stop, the target runs on.
+//!
+//! The holder is this test program itself, started again with a variable that makes the test
+//! `holder` hold stops instead of testing anything.
+
+mod process_helper;
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use process_helper::{PATIENCE, Target, send, states, wait_for};
+use pyattach::process::{Process, StopOptions};
+
+const PID: &str = "PYATTACH_TEST_HOLD_PID";
+const HOLD: &str = "PYATTACH_TEST_HOLD";
+
+const TARGET: &str = r#"
+import sys, threading
+def burn():
+    while True: pass
+threading.Thread(target=burn, daemon=True).start()
+for n in range(20):
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+print("READY")
+for line in sys.stdin: print("answer", line.strip())
+"#;
+
+/// Not a test of its own: what the other tests start.
+#[test]
+fn holder() {
+    let Ok(pid) = std::env::var(PID) else { return };
+    let process = Process::open(pid.parse().unwrap()).unwrap();
+    if std::env::var(HOLD).unwrap() == "loop" {
+        loop {
+            process.stop(StopOptions::default()).unwrap().release();
+        }
+    }
+    let millis = std::env::var(HOLD).unwrap().parse().unwrap();
+    let options =
+        StopOptions { hard_deadline: Duration::from_millis(millis), ..StopOptions::default() };
+    let _stopped = process.stop(options).unwrap();
+    std::thread::sleep(PATIENCE * 4);
+}
+
+fn start_holder(pid: i32, hold: &str) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "holder", "--nocapture"])
+        .env(PID, pid.to_string())
+        .env(HOLD, hold)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn is_held(pid: i32) -> bool {
+    states(pid).contains('t')
+}
+
+/// Waits until the process answers, and is not held or stopped.
+fn assert_free(target: &mut Target, word: &str) {
+    assert_eq!(target.ask(word), format!("answer {word}"));
+    wait_for("no thread held", || !states(target.pid()).contains(['t', 'T']));
+}
+
+#[test]
+fn killed_at_random_moments() {
+    let mut target = Target::python(TARGET);
+    let mut held_at_death = 0;
+    for round in 0..40_u64 {
+        let mut holder = start_holder(target.pid(), "loop");
+        wait_for("a stop", || is_held(target.pid()));
+        // Scattered over some ten stops.
+        std::thread::sleep(Duration::from_micros(round * 7919 % 20_000));
+        holder.kill().unwrap();
+        held_at_death += u32::from(is_held(target.pid()));
+        assert_eq!(holder.wait().unwrap().signal(), Some(libc::SIGKILL));
+        assert_free(&mut target, &round.to_string());
+    }
+    println!("{held_at_death} of 40 were seen holding when they were killed");
+    assert!(target.end().success());
+}
+
+#[test]
+fn interrupted_by_the_user() {
+    let mut target = Target::python(TARGET);
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        let mut holder = start_holder(target.pid(), "60000");
+        wait_for("the stop", || states(target.pid()).chars().all(|state| state == 't'));
+        send(i32::try_from(holder.id()).unwrap(), signal);
+        assert_eq!(holder.wait().unwrap().signal(), Some(signal));
+        assert_free(&mut target, "free");
+    }
+}
+
+#[test]
+fn a_holder_that_hangs_ends_itself_and_says_why() {
+    let mut target = Target::python(TARGET);
+    let holder = start_holder(target.pid(), "1000");
+    wait_for("the stop", || states(target.pid()).chars().all(|state| state == 't'));
+    let begin = Instant::now();
+    let output = holder.wait_with_output().unwrap();
+    assert!(begin.elapsed() < Duration::from_millis(1500));
+    assert_eq!(output.status.code(), Some(5));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("held for too long"), "{message}");
+    assert_free(&mut target, "free");
+}
+
+#[test]
+fn a_stopped_holder_is_killed_in_time() {
+    for signal in [libc::SIGSTOP, libc::SIGTSTP] {
+        let mut target = Target::python(TARGET);
+        let mut holder = start_holder(target.pid(), "1000");
+        let begin = Instant::now();
+        wait_for("the stop", || states(target.pid()).chars().all(|state| state == 't'));
+        send(i32::try_from(holder.id()).unwrap(), signal);
+        wait_for("the holder's stop", || {
+            !states(i32::try_from(holder.id()).unwrap()).contains(['S', 'R'])
+        });
+        wait_for("the release", || !is_held(target.pid()));
+        // From before the stop was seen: the deadline and what starting took.
+        assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+        assert_eq!(holder.wait().unwrap().signal(), Some(libc::SIGKILL));
+        assert_free(&mut target, "free");
+    }
+}
