@@ -6,10 +6,14 @@
 //! [`MemoryError::Fault`]; the other errors end a capture.
 
 mod address;
+mod cache;
 mod live;
+mod synthetic;
 
 pub use address::Address;
+pub use cache::BlockCache;
 pub use live::{LiveMemory, ReadRequest};
+pub use synthetic::SyntheticMemory;
 
 use thiserror::Error;
 
