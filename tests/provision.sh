@@ -1,0 +1,250 @@
+#!/usr/bin/env bash
+# Provisions the interpreters and libraries that the integration tests attach to.
+#
+# What it makes, under ${PYATTACH_INTERPRETERS:-target/interpreters}:
+#   sid/          a root of its own with Debian sid's python3.13, python3.14, python3.15, python3.14d and pypy3,
+#                 and the libraries they need; nothing in it has debug information except python3.14d
+#   site/VERSION/ aiohttp and what it needs, one tree per interpreter
+#   debug/SERIES/ with --debug-files: the separate debug files of the distributions' builds, for layout tables
+#   trixie/ bullseye/  with --more: other patch releases (3.13.5, 3.9.2)
+#
+# What it relies on: a Debian machine, root, and the machine's own apt and pip configuration; the mirror is the one that
+# apt uses already. apt gets lists, cache and package state of its own, so the machine's state does not change. Packages
+# are unpacked, not installed: no maintainer script runs.
+#
+# A part that is complete is not looked at again (.stamps/PART holds its recipe); nothing is fetched then.
+# Every part is made beside its final place and renamed, so an interrupted run leaves nothing half made.
+set -euo pipefail
+
+usage() {
+    cat <<'USAGE'
+usage: tests/provision.sh [--debug-files] [--more] [--force]
+  --debug-files  also fetch the debug files that `layout extract` reads
+  --more         also fetch other patch releases of 3.13 and 3.9
+  --force        make every part again
+USAGE
+}
+
+want_debug=0 want_more=0 force=0
+for argument in "$@"; do
+    case $argument in
+        --debug-files) want_debug=1 ;;
+        --more) want_more=1 ;;
+        --force) force=1 ;;
+        -h | --help) usage; exit 0 ;;
+        *) usage >&2; exit 2 ;;
+    esac
+done
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+store=${PYATTACH_INTERPRETERS:-target/interpreters}
+[[ $store == /* ]] || store=$repository/$store
+pyenv_versions=${PYENV_ROOT:-$HOME/.pyenv}/versions
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+umask 022
+
+say() { printf 'provision: %s\n' "$*"; }
+fail() { printf 'provision: error: %s\n' "$*" >&2; exit 1; }
+
+mkdir -p "$store/.stamps" "$store/.work"
+exec 9>"$store/.lock"
+flock 9
+
+# done_with PART RECIPE: is PART complete, made by this RECIPE?
+done_with() {
+    ((force == 0)) && [[ -e $store/$1 && -f $store/.stamps/${1//\//-} ]] && [[ $(<"$store/.stamps/${1//\//-}") == "$2" ]]
+}
+
+# finish PART RECIPE BUILT: puts BUILT in PART's place and remembers its recipe.
+finish() {
+    rm -f "$store/.stamps/${1//\//-}"
+    rm -rf "${store:?}/$1"
+    mkdir -p "$(dirname "$store/$1")"
+    mv "$3" "$store/$1"
+    printf '%s\n' "$2" >"$store/.stamps/${1//\//-}"
+}
+
+require_root() { ((EUID == 0)) || fail "unpacking $1 needs root"; }
+
+# The mirror of Debian itself (not of its security updates) that this machine's apt is configured with.
+mirror() {
+    local found
+    found=$(apt-get indextargets --format '$(REPO_URI) $(ORIGIN)/$(LABEL)' 'Created-By: Packages' |
+        awk '$2 == "Debian/Debian" { print $1; exit }')
+    if [[ -z $found ]]; then # no lists on this machine yet: go by the addresses
+        found=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m 1 -E '/debian/?$' || true)
+    fi
+    [[ -n $found ]] || fail "no Debian mirror in this machine's apt configuration"
+    printf '%s' "$found"
+}
+
+# apt_of SUITE COMMAND…: an apt program with lists, cache and package state of its own, looking at SUITE only.
+# The suite "host" is what the machine itself is configured with.
+apt_of() {
+    local suite=$1 program=$2 home=$store/.work/apt-$1
+    shift 2
+    local -a sources=(-o "Dir::Etc::sourcelist=$home/sources.list" -o Dir::Etc::sourceparts=/dev/null)
+    [[ $suite == host ]] && sources=()
+    "$program" "${sources[@]}" \
+        -o "Dir::State=$home/state" -o "Dir::State::status=$home/state/status" -o "Dir::State::lists=$home/lists" \
+        -o "Dir::Cache=$home/cache" -o Dir::Etc::preferencesparts=/dev/null -o APT::Sandbox::User=root \
+        -o APT::Install-Recommends=0 -o Acquire::Languages=none -o Acquire::Retries=3 -q=2 "$@"
+}
+
+# Reads the package lists of SUITE, once in a run.
+lists_of() {
+    local suite=$1 home=$store/.work/apt-$1
+    [[ -f $home/fresh ]] && return
+    mkdir -p "$home"/{state,lists/partial,cache/archives/partial}
+    : >"$home/state/status"
+    if [[ $suite != host ]]; then
+        [[ -f $keyring ]] || fail "$keyring is missing: install debian-archive-keyring"
+        printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$(mirror)" "$suite" >"$home/sources.list"
+    fi
+    say "reading the package lists of $suite"
+    apt_of "$suite" apt-get update
+    : >"$home/fresh"
+}
+
+# download SUITE FOLDER PACKAGE…: fetches these packages, verified by apt, without dependencies.
+download() {
+    local suite=$1 folder=$2
+    shift 2
+    mkdir -p "$folder"
+    (cd "$folder" && apt_of "$suite" apt-get download "$@")
+}
+
+# closure SUITE PACKAGE…: the packages and all they depend on, without what only graphics or configuration needs.
+closure() {
+    local suite=$1
+    shift
+    apt_of "$suite" apt-get --simulate --no-install-recommends install "$@" | awk '$1 == "Inst" { print $2 }' |
+        grep -vE '^(fonts?-|fontconfig|libfontconfig|libfreetype|libpng|libx|libtk|libtcl|x11-|debconf|perl|sysvinit|lsb-|init-system)'
+}
+
+# root_of SUITE FOLDER PACKAGE…: unpacks packages and dependencies into a root that chroot can enter.
+root_of() {
+    local suite=$1 root=$2 debs=$store/.work/debs-$1 deb
+    shift 2
+    local -a packages
+    lists_of "$suite"
+    mapfile -t packages < <(closure "$suite" "$@")
+    ((${#packages[@]} > 0)) || fail "$suite has no $*"
+    say "fetching ${#packages[@]} packages of $suite: $*"
+    rm -rf "$debs" "$root"
+    download "$suite" "$debs" "${packages[@]}"
+    mkdir -p "$root"/{etc,proc,dev,sys,tmp,run,root,fixtures,site}
+    mkdir -p "$root"/usr/{bin,sbin,lib,lib64}
+    local link
+    for link in bin sbin lib lib64; do ln -s "usr/$link" "$root/$link"; done
+    chmod 1777 "$root/tmp"
+    printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' >"$root/etc/passwd"
+    printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
+    printf '127.0.0.1 localhost\n::1 localhost\n' >"$root/etc/hosts"
+    say "unpacking them"
+    for deb in "$debs"/*.deb; do
+        # tar, not dpkg-deb -x: the links /bin, /lib, … stay links where a package has them as folders
+        dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$root" --keep-directory-symlink --no-same-owner \
+            --exclude=./usr/share/doc --exclude=./usr/share/man --exclude=./usr/share/locale \
+            --exclude='./usr/lib/debug/.build-id'
+    done
+    ldconfig -r "$root"
+    rm -rf "$debs"
+}
+
+# Does INTERPRETER run inside ROOT? Prints its version.
+version_in() { chroot "$1" "$2" -I -S -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])'; }
+
+sid_root() {
+    local recipe="1 python3.13 python3.14 python3.15 python3.14-dbg pypy3" built=$store/.work/sid name
+    done_with sid "$recipe" && { say "sid: complete"; return; }
+    require_root sid
+    root_of sid "$built" python3.13 python3.14 python3.15 python3.14-dbg pypy3
+    for name in python3.13 python3.14 python3.15 python3.14d; do
+        say "sid: $name is $(version_in "$built" "/usr/bin/$name")"
+    done
+    finish sid "$recipe" "$built"
+}
+
+# other_root SUITE PACKAGE EXECUTABLE
+other_root() {
+    local suite=$1 package=$2 name=$3 built=$store/.work/$1 recipe="1 $2"
+    done_with "$suite" "$recipe" && { say "$suite: complete"; return; }
+    require_root "$suite"
+    root_of "$suite" "$built" "$package"
+    say "$suite: $name is $(version_in "$built" "/usr/bin/$name")"
+    finish "$suite" "$recipe" "$built"
+}
+
+# debug_files SERIES SUITE PACKAGE
+debug_files() {
+    local series=$1 suite=$2 package=$3 recipe="1 $3" wanted=$3
+    local built=$store/.work/debug-$series debs=$store/.work/debs-debug-$series
+    done_with "debug/$series" "$recipe" && { say "debug/$series: complete"; return; }
+    lists_of "$suite"
+    # Build ids match only between packages of one version: take the one of the interpreter that is installed here. A
+    # mirror keeps only its newest; the layout is that of the same upstream release all the same.
+    if [[ $suite == host ]]; then
+        local version
+        version=$(dpkg-query -W -f '${Version}' "python$series-minimal" 2>/dev/null || true)
+        if [[ -n $version ]] && apt_of host apt-cache madison "$package" | awk '{ print $3 }' | grep -qxF "$version"; then
+            wanted=$package=$version
+        else
+            say "debug/$series: the mirror has no $package ${version:-at all} any more; its build ids will not match"
+        fi
+    fi
+    say "fetching $wanted of $suite"
+    rm -rf "$debs" "$built"
+    download "$suite" "$debs" "$wanted"
+    mkdir -p "$built"
+    dpkg-deb -x "$debs"/*.deb "$built"
+    rm -rf "$debs"
+    finish "debug/$series" "$recipe" "$built"
+}
+
+# site VERSION PYTHON [PIP-OPTION…]: PYTHON's pip installs aiohttp for VERSION into site/VERSION.
+site() {
+    local version=$1 python=$2 recipe="1 aiohttp" built=$store/.work/site-$1
+    shift 2
+    done_with "site/$version" "$recipe" && { say "site/$version: complete"; return; }
+    "$python" -m pip --version >/dev/null 2>&1 || fail "$python has no pip (Debian: apt-get install python3-pip)"
+    say "installing aiohttp for $version"
+    rm -rf "$built"
+    PIP_ROOT_USER_ACTION=ignore "$python" -m pip install --quiet --no-input --no-compile --only-binary=:all: --target "$built" "$@" aiohttp
+    finish "site/$version" "$recipe" "$built"
+}
+
+sites() {
+    local folder version name
+    for folder in "$pyenv_versions"/*/; do
+        version=$(basename "$folder")
+        [[ $version =~ ^3\.([0-9]+)\.[0-9]+$ ]] && ((BASH_REMATCH[1] >= 8)) || continue
+        site "$version" "$folder/bin/python3"
+    done
+    if [[ -x /usr/bin/python3 ]]; then
+        version=$(/usr/bin/python3 -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')
+        # The distribution's interpreter may be of a version that pyenv has too; the tree is the same then.
+        site "$version" /usr/bin/python3
+    fi
+    for name in 3.13 3.14 3.15; do
+        version=$(version_in "$store/sid" "/usr/bin/python$name")
+        # No pip in that root: the machine's pip chooses wheels for that version by tag.
+        site "$version" /usr/bin/python3 --python-version "$name" --implementation cp
+    done
+}
+
+rm -rf "$store"/.work/apt-*/fresh
+sid_root
+sites
+if ((want_debug)); then
+    debug_files 3.11 host libpython3.11-dbg
+    debug_files 3.13 sid libpython3.13-dbg
+    debug_files 3.14 sid libpython3.14-dbg
+    debug_files 3.15 sid libpython3.15-dbg
+fi
+if ((want_more)); then
+    other_root trixie python3.13-minimal python3.13
+    other_root bullseye python3.9-minimal python3.9
+fi
+rm -rf "$store/.work"
+say "all there: $store"
