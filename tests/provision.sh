@@ -5,7 +5,8 @@
 #   sid/          a root of its own with Debian sid's python3.13, python3.14, python3.15, python3.14d and pypy3,
 #                 and the libraries they need; nothing in it has debug information except python3.14d
 #   site/VERSION/ aiohttp and what it needs, one tree per interpreter
-#   debug/SERIES/ with --debug-files: the separate debug files of the distributions' builds, for layout tables
+#   debug/SERIES/ with --debug-files: usr/lib/debug/.build-id/… of the distributions' ordinary builds, and usr/bin/pythonX.Yd,
+#                 a Py_DEBUG build with its debug information inside, both for layout tables
 #   trixie/ bullseye/  with --more: other patch releases (3.13.5, 3.9.2)
 #
 # What it relies on: a Debian machine, root, and the machine's own apt and pip configuration; the mirror is the one that
@@ -197,7 +198,7 @@ debug_files() {
     rm -rf "$debs" "$built"
     download "$suite" "$debs" "$wanted"
     mkdir -p "$built"
-    dpkg-deb -x "$debs"/*.deb "$built"
+    dpkg-deb --fsys-tarfile "$debs"/*.deb | tar -x -C "$built" --no-same-owner --wildcards './usr/lib/debug' './usr/bin/python*d'
     rm -rf "$debs"
     finish "debug/$series" "$recipe" "$built"
 }
@@ -237,10 +238,10 @@ rm -rf "$store"/.work/apt-*/fresh
 sid_root
 sites
 if ((want_debug)); then
-    debug_files 3.11 host libpython3.11-dbg
-    debug_files 3.13 sid libpython3.13-dbg
-    debug_files 3.14 sid libpython3.14-dbg
-    debug_files 3.15 sid libpython3.15-dbg
+    debug_files 3.11 host python3.11-dbg
+    debug_files 3.13 sid python3.13-dbg
+    debug_files 3.14 sid python3.14-dbg
+    debug_files 3.15 sid python3.15-dbg
 fi
 if ((want_more)); then
     other_root trixie python3.13-minimal python3.13
