@@ -1,0 +1,95 @@
+/*
+ * A thread that looks at the monotonic clock every 50 us or so and remembers the largest gaps between two looks.
+ *
+ * A stop of the process shows as a gap. The thread is native and never takes the GIL, so what Python does is not in it;
+ * what the scheduler does is: compare with the gaps of a quiet time.
+ *
+ * Build: cc -O2 -shared -fPIC -pthread -o pause_ticker.so pause_ticker.c
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdint.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#define KEPT 256
+#define TICK_NS 50000
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t largest[KEPT]; /* descending */
+static uint64_t ticks;
+static uint64_t sum_ns;
+static uint64_t generation;
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void remember(uint64_t gap)
+{
+    if (gap <= largest[KEPT - 1])
+        return;
+    int place = KEPT - 1;
+    for (; place > 0 && largest[place - 1] < gap; place--)
+        largest[place] = largest[place - 1];
+    largest[place] = gap;
+}
+
+static void *run(void *unused)
+{
+    (void)unused;
+    prctl(PR_SET_TIMERSLACK, 1);
+    pthread_setname_np(pthread_self(), "pause ticker");
+    struct timespec tick = {0, TICK_NS};
+    uint64_t last = now_ns(), seen = 0;
+    for (;;) {
+        nanosleep(&tick, NULL);
+        uint64_t now = now_ns();
+        pthread_mutex_lock(&lock);
+        if (seen == generation) { /* a gap that began before a reset is nobody's */
+            ticks++;
+            sum_ns += now - last;
+            remember(now - last);
+        }
+        seen = generation;
+        pthread_mutex_unlock(&lock);
+        last = now;
+    }
+    return NULL;
+}
+
+int ticker_start(void)
+{
+    pthread_t thread;
+    int problem = pthread_create(&thread, NULL, run, NULL);
+    if (problem == 0)
+        pthread_detach(thread);
+    return problem;
+}
+
+void ticker_reset(void)
+{
+    pthread_mutex_lock(&lock);
+    for (int place = 0; place < KEPT; place++)
+        largest[place] = 0;
+    ticks = 0;
+    sum_ns = 0;
+    generation++;
+    pthread_mutex_unlock(&lock);
+}
+
+/* Writes up to `room` of the largest gaps in ns, descending, to `gaps`; the number of ticks and their sum beside them. */
+int ticker_read(uint64_t *gaps, int room, uint64_t *count, uint64_t *total_ns)
+{
+    pthread_mutex_lock(&lock);
+    int given = 0;
+    for (; given < room && given < KEPT && largest[given] != 0; given++)
+        gaps[given] = largest[given];
+    *count = ticks;
+    *total_ns = sum_ns;
+    pthread_mutex_unlock(&lock);
+    return given;
+}
