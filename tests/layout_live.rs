@@ -1,15 +1,14 @@
 //! Discovery, resolving and validation against live interpreters of every version here.
 
-use pyattach::binary::Module;
 use pyattach::layout::Flavour;
 use pyattach::layout::discover::{DiscoverError, Target, discover};
-use pyattach::layout::resolve::resolve;
+use pyattach::layout::resolve::{ResolveError, resolve, resolve_first};
 use pyattach::layout::Layout;
 use pyattach::memory::{Address, MemoryError, MemorySource, ReadStats};
 use pyattach::process::Mapping;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::FileExt;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -55,7 +54,14 @@ impl Python {
         let maps = Mapping::parse_all(&std::fs::read(format!("/proc/{pid}/maps")).unwrap());
         let memory = ProcMem(File::open(format!("/proc/{pid}/mem")).unwrap());
         let open = |mapping: &Mapping| {
-            File::open(self.root.join(mapping.path.strip_prefix("/").unwrap_or(&mapping.path)))
+            // Paths in the map file are as seen from our root: those of a process in a chroot
+            // are real paths here, those in another mount namespace are not.
+            let inside = self.root.join(mapping.path.strip_prefix("/").unwrap_or(&mapping.path));
+            [mapping.path.clone(), inside]
+                .into_iter()
+                .filter_map(|path| File::open(path).ok())
+                .find(|file| file.metadata().is_ok_and(|found| found.ino() == mapping.inode))
+                .ok_or_else(|| std::io::ErrorKind::NotFound.into())
         };
         look(&Target { maps: &maps, memory: &memory, open: &open, root: &self.root })
     }
@@ -170,10 +176,271 @@ fn every_interpreter_resolves_and_validates() {
         let python = interpreter.start();
         let started = std::time::Instant::now();
         let layout = python.layout();
-        println!("{}: {} {} {:?}\n   {:?}", interpreter.name, layout.version, layout.flavour.name(), started.elapsed(), layout.origin);
+        println!("{}: {} in {:?}", interpreter.name, layout.version, started.elapsed());
         assert_eq!(layout.version.to_string(), interpreter.version(), "{}", interpreter.name);
         let debug = interpreter.program.to_string_lossy().ends_with('d');
         assert_eq!(layout.flavour == Flavour::Debug, debug, "{}", interpreter.name);
         assert!(layout.origin.checks.len() >= 6, "{:?}", layout.origin);
+    }
+}
+
+/// Interpreters with a shared libpython in a pyenv folder, by series.
+fn pyenv_version(series: &str) -> Option<PathBuf> {
+    folder(&pyenv()).into_iter().find(|root| {
+        let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.strip_prefix(series).is_some_and(|rest| rest.starts_with('.'))
+    })
+}
+
+fn refusal(python: &Python) -> DiscoverError {
+    python.with(|target| match discover(target) {
+        Err(error) => error,
+        Ok(runtimes) => panic!("found {runtimes:?}"),
+    })
+}
+
+#[test]
+fn other_programs_are_refused_by_name() {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "echo READY; read line"]);
+    let error = refusal(&Python::start(shell));
+    assert!(matches!(error, DiscoverError::NotPython { .. }), "{error:?}");
+    assert!(error.is_unsupported() && error.hint().is_some());
+
+    for (series, program) in [("2.7", "python2.7"), ("3.6", "python3.6"), ("3.7", "python3.7")] {
+        let Some(root) = pyenv_version(series) else {
+            println!("not run: {series} is not here");
+            continue;
+        };
+        let mut command = Command::new(root.join("bin").join(program));
+        let program = "import sys; print('READY'); sys.stdout.flush(); sys.stdin.read()";
+        command.args(["-c", program]);
+        match refusal(&Python::start(command)) {
+            DiscoverError::TooOld { version } => {
+                assert!(version.starts_with(series), "{version} for {series}");
+            }
+            other => panic!("{series}: {other:?}"),
+        }
+    }
+    let sid = store().join("sid");
+    if sid.join("usr/bin/pypy3").exists() {
+        let mut command = Command::new("chroot");
+        command.env("LC_ALL", "C").arg(sid).args(["/usr/bin/pypy3", "-c", PROGRAM]);
+        let error = refusal(&Python::start(command));
+        assert!(matches!(error, DiscoverError::PyPy { .. }), "{error:?}");
+    }
+}
+
+/// A folder that is removed at the end.
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[test]
+fn a_python_that_is_starting_or_ending_is_refused_for_now() {
+    for interpreter in interpreters().into_iter().filter(|one| one.root.is_none()) {
+        // The codecs are imported before the interpreter counts as initialised.
+        let folder = scratch();
+        let package = folder.path().join("encodings");
+        std::fs::create_dir(&package).unwrap();
+        let text = "import posix\nposix.write(1, b'READY\\n')\nposix.read(0, 1)\n";
+        std::fs::write(package.join("__init__.py"), text).unwrap();
+        let mut command = Command::new(&interpreter.program);
+        command.env("PYTHONPATH", folder.path()).args(["-S", "-c", "1"]).stderr(Stdio::null());
+        let python = Python::start(command);
+        let error = python.with(|target| resolve(target, &discover(target).unwrap()[0]));
+        let error = error.unwrap_err();
+        assert!(matches!(error, ResolveError::Starting { .. }), "{}: {error:?}", interpreter.name);
+        assert!(error.is_unsupported() && error.hint().is_some());
+
+        // Globals are destroyed when the interpreter is being finalised.
+        let program = "import os\nclass Last:\n def __del__(self, os=os):\n  \
+                       os.write(1, b'READY\\n'); os.read(0, 1)\nlast = Last()\n";
+        let python = Python::start(interpreter.command(program));
+        let error = python.with(|target| resolve(target, &discover(target).unwrap()[0]));
+        let error = error.unwrap_err();
+        let name = &interpreter.name;
+        assert!(matches!(error, ResolveError::ShuttingDown { .. }), "{name}: {error:?}");
+    }
+}
+
+/// A pyenv interpreter that uses a changed copy of its libpython.
+fn with_copied_library(
+    series: &str,
+    folder: &Path,
+    change: impl FnOnce(&mut Vec<u8>),
+) -> Option<(Python, PathBuf)> {
+    let root = pyenv_version(series)?;
+    let name = format!("libpython{series}.so.1.0");
+    let mut bytes = std::fs::read(root.join("lib").join(&name)).ok()?;
+    change(&mut bytes);
+    let copy = folder.join(name);
+    std::fs::write(&copy, bytes).unwrap();
+    let mut command = Command::new(root.join(format!("bin/python{series}")));
+    command.env("LD_PRELOAD", &copy).args(["-I", "-S", "-c", PROGRAM]);
+    let python = Python::start(command);
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", python.child.id())).unwrap();
+    assert!(maps.contains(copy.to_str().unwrap()), "the copy is used");
+    Some((python, copy))
+}
+
+#[test]
+fn a_deleted_libpython_is_read_from_memory() {
+    for series in ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13"] {
+        let folder = scratch();
+        let Some((python, copy)) = with_copied_library(series, folder.path(), |_| ()) else {
+            println!("not run: {series} is not here");
+            continue;
+        };
+        std::fs::remove_file(copy).unwrap();
+        python.with(|target| {
+            let runtimes = discover(target).unwrap();
+            let library: Vec<_> =
+                runtimes.iter().filter(|runtime| runtime.module.first().deleted).collect();
+            assert_eq!(library.len(), 1, "{series}: {runtimes:?}");
+            assert!(library[0].build_id.is_some() && library[0].size != 0);
+            let (_, layout) = resolve_first(target, &runtimes).unwrap();
+            assert_eq!(layout.version.series(), series);
+            let checks = layout.origin.checks.join("\n");
+            assert!(checks.contains("this very build"), "{checks}");
+        });
+    }
+}
+
+#[test]
+fn an_unknown_build_is_read_by_its_own_debug_information() {
+    for series in ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13"] {
+        let folder = scratch();
+        let unknown = |bytes: &mut Vec<u8>| {
+            let note = b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0";
+            let at = bytes.windows(note.len()).position(|window| window == note).unwrap();
+            bytes[at + note.len()] ^= 0xFF;
+        };
+        let Some((python, _)) = with_copied_library(series, folder.path(), unknown) else {
+            println!("not run: {series} is not here");
+            continue;
+        };
+        python.with(|target| {
+            let runtimes = discover(target).unwrap();
+            let (_, layout) = resolve_first(target, &runtimes).unwrap();
+            let sources = layout.origin.sources.join("\n");
+            assert!(sources.contains("debug information in"), "{series}: {sources}");
+            assert_eq!(layout.origin.table, None);
+            // What extension modules define is still there.
+            assert!(layout.structs.task.is_some() && layout.structs.socket.is_some());
+        });
+    }
+}
+
+#[test]
+fn a_separate_debug_file_is_found_by_build_id() {
+    let (root, debug) = (store().join("sid"), store().join("debug/3.13"));
+    if !root.join("usr/bin/python3.13").exists() || !debug.exists() {
+        println!("not run: no debug files of 3.13 here");
+        return;
+    }
+    let program = PathBuf::from("/usr/bin/python3.13");
+    let python = Interpreter { name: "3.13".to_owned(), program, root: Some(root) }.start();
+    python.with(|target| {
+        let target = Target { root: &debug, ..*target };
+        let layout = resolve(&target, &discover(&target).unwrap()[0]).unwrap();
+        let sources = layout.origin.sources.join("\n");
+        assert!(sources.contains("debug information in"), "{sources}");
+        // Without the table of 3.13.0 nothing had to be corrected.
+        assert!(!sources.contains("generations"), "{sources}");
+        assert_eq!(layout.structs.gc.generations.offset, 20);
+        assert_eq!(layout.structs.thread.size, 312);
+    });
+}
+
+#[test]
+fn two_libpythons_in_one_process() {
+    let (Some(first), Some(second)) = (pyenv_version("3.11"), pyenv_version("3.12")) else {
+        println!("not run: 3.11 and 3.12 are not here");
+        return;
+    };
+    let other = second.join("lib/libpython3.12.so.1.0");
+    let mut command = Command::new(first.join("bin/python3.11"));
+    let program = format!("import ctypes; ctypes.CDLL({other:?}); {PROGRAM}");
+    command.args(["-I", "-S", "-c", &program]);
+    let python = Python::start(command);
+    python.with(|target| {
+        let mut runtimes = discover(target).unwrap();
+        assert_eq!(runtimes.len(), 2);
+        for _ in 0..2 {
+            let (runtime, layout) = resolve_first(target, &runtimes).unwrap();
+            assert_eq!((layout.version.minor, runtime.version.minor), (11, 11));
+            runtimes.reverse();
+        }
+    });
+}
+
+#[test]
+fn an_embedded_interpreter_is_found() {
+    let Some(root) = pyenv_version("3.12") else {
+        println!("not run: 3.12 is not here");
+        return;
+    };
+    let folder = scratch();
+    let (source, program) = (folder.path().join("host.c"), folder.path().join("host"));
+    let text = "void Py_Initialize(void); int PyRun_SimpleString(const char *);\n\
+                int main(void) { Py_Initialize(); return PyRun_SimpleString(\
+                \"import sys; print('READY', flush=True); sys.stdin.read()\"); }\n";
+    std::fs::write(&source, text).unwrap();
+    let library = root.join("lib");
+    let status = Command::new("cc")
+        .arg(&source)
+        .arg("-o")
+        .arg(&program)
+        .arg(format!("-L{}", library.display()))
+        .arg(format!("-Wl,-rpath,{}", library.display()))
+        .arg("-lpython3.12")
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let mut command = Command::new(&program);
+    command.env("PYTHONHOME", &root);
+    let layout = Python::start(command).layout();
+    assert_eq!(layout.version.minor, 12);
+}
+
+#[test]
+fn a_busy_process_validates() {
+    for interpreter in interpreters() {
+        // Threads come and go, objects are made, collected and frozen, without a pause.
+        let program = "import gc, threading, sys\n\
+            def work():\n \
+             for _ in range(50): [{} for _ in range(20)]\n\
+            print('READY', flush=True)\n\
+            while True:\n \
+             thread = threading.Thread(target=work); thread.start()\n \
+             [[] for _ in range(1000)]; gc.collect(); thread.join()\n";
+        let python = Python::start(interpreter.command(program));
+        for round in 0..40 {
+            let result = python.with(|target| resolve(target, &discover(target).unwrap()[0]));
+            if let Err(error) = result {
+                panic!("{} round {round}: {error:?}", interpreter.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn several_interpreters_validate() {
+    for interpreter in interpreters() {
+        let module = ["_interpreters", "_xxsubinterpreters"].into_iter().find(|module| {
+            let mut probe = interpreter.command(&format!("import {module}"));
+            probe.stderr(Stdio::null()).status().unwrap().success()
+        });
+        let Some(module) = module else {
+            println!("not run: {} has no module for it", interpreter.name);
+            continue;
+        };
+        let program = format!(
+            "import sys, {module} as module\nids = [module.create() for _ in range(3)]\n{PROGRAM}"
+        );
+        let layout = Python::start(interpreter.command(&program)).layout();
+        let checks = layout.origin.checks.join("\n");
+        assert!(checks.contains("ends at the main one (4)"), "{}: {checks}", interpreter.name);
     }
 }

@@ -1,23 +1,33 @@
 //! Where the separate debug file of a stripped module is (GDB manual, "Separate Debug Files").
 
-use super::{Elf, Image};
+use super::Image;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The debug file of `elf`, which is mapped from `path`. Looked for under each of `roots`
-/// (the target's own root first, then ours): by build id, then by `.gnu_debuglink` beside the
-/// module and under `/usr/lib/debug`. Only a file with DWARF and, where both have one, the
-/// same build id is taken.
-pub fn find(elf: &Elf<'_>, path: &Path, roots: &[PathBuf]) -> Option<(PathBuf, Image)> {
-    let build_id = elf.build_id();
+/// What a module says about its debug file. All of it may be missing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted<'a> {
+    /// GNU build id, in hex.
+    pub build_id: Option<&'a str>,
+    /// The name in `.gnu_debuglink`.
+    pub link: Option<&'a [u8]>,
+    /// Where the module is mapped from.
+    pub path: Option<&'a Path>,
+}
+
+/// The debug file of a module. Looked for under each of `roots` (the target's own root first,
+/// then ours): by build id, then by `.gnu_debuglink` beside the module and under
+/// `/usr/lib/debug`. Only a file with DWARF and, where both have one, the same build id is
+/// taken.
+pub fn find(wanted: Wanted<'_>, roots: &[PathBuf]) -> Option<(PathBuf, Image)> {
     let mut names: Vec<PathBuf> = Vec::new();
-    if let Some((head, tail)) = build_id.as_deref().and_then(|id| id.split_at_checked(2)) {
+    if let Some((head, tail)) = wanted.build_id.and_then(|id| id.split_at_checked(2)) {
         names.push(format!("usr/lib/debug/.build-id/{head}/{tail}.debug").into());
     }
-    if let Some(link) = elf.debug_link() {
-        let link = Path::new(std::ffi::OsStr::from_bytes(&link));
+    if let (Some(link), Some(path)) = (wanted.link, wanted.path) {
+        let link = Path::new(std::ffi::OsStr::from_bytes(link));
         let folder = relative(path.parent().unwrap_or(Path::new("/")));
         // A name with a folder in it would lead anywhere; the format has bare names.
         if link.file_name() == Some(link.as_os_str()) {
@@ -30,7 +40,7 @@ pub fn find(elf: &Elf<'_>, path: &Path, roots: &[PathBuf]) -> Option<(PathBuf, I
         let image = Image::from_file(open(&candidate)?);
         let fits = image
             .parse()
-            .is_ok_and(|debug| debug.has_dwarf() && same(build_id.as_deref(), debug.build_id()));
+            .is_ok_and(|debug| debug.has_dwarf() && same(wanted.build_id, debug.build_id()));
         fits.then_some((candidate, image))
     })
 }

@@ -12,7 +12,7 @@ use super::traits::{GcHome, Traits};
 use super::validate::{Findings, Misfit, validate};
 use super::version::{Flavour, Version};
 use super::{Layout, Origin};
-use crate::binary::{Image, Module, debug_file};
+use crate::binary::{Elf, Image, Module, debug_file};
 use crate::memory::{Address, MemoryError};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -225,11 +225,12 @@ fn base(
     let from = &table.provenance;
     origin.table = Some(from.version.clone());
     origin.sources.push(format!("table {} ({})", table.series, from.version));
-    if runtime.build_id.as_ref().is_some_and(|id| from.build_ids.contains(id)) {
+    let build_id = runtime.build_id.as_deref();
+    if build_id.is_some_and(|id| from.build_ids.iter().any(|known| known == id)) {
         origin.checks.push("the table was extracted from this very build".to_owned());
         return Ok(table);
     }
-    let Some((path, structs)) = debug_information(target, &runtime.module) else {
+    let Some((path, structs)) = debug_information(target, &runtime.module, build_id) else {
         if !exact_flavour {
             let name = flavour.name();
             origin.warnings.push(format!("there is no table for a {name} build of {version}"));
@@ -243,7 +244,7 @@ fn base(
     for module in Module::all(target.maps) {
         let name = module.file_name();
         if EXTENSIONS.iter().any(|prefix| name.starts_with(prefix)) {
-            let found = debug_information(target, &module).into_iter();
+            let found = debug_information(target, &module, None).into_iter();
             for (name, found) in found.flat_map(|(_, structs)| structs) {
                 // Of what the interpreter shares with it, it may know a part only.
                 if structs::is_optional(&name) {
@@ -256,21 +257,28 @@ fn base(
 }
 
 /// The structs that the debug information of a module describes, in its file or in a separate
-/// one. Debug information that cannot be read is as good as none.
+/// one (found by `build_id` when the file itself is gone). Debug information that cannot be read is as good as none.
 fn debug_information(
     target: &Target<'_>,
     module: &Module,
+    build_id: Option<&str>,
 ) -> Option<(PathBuf, Vec<(String, StructTable)>)> {
-    let image = Image::from_file((target.open)(module.first()).ok()?);
-    let elf = image.parse().ok()?;
-    let (path, structs) = if elf.has_dwarf() {
-        (module.path().to_owned(), extract_structs(&elf).ok()?)
-    } else {
-        let roots = [target.root.to_owned(), PathBuf::from("/")];
-        let (path, image) = debug_file::find(&elf, module.path(), &roots)?;
-        let structs = extract_structs(&image.parse().ok()?).ok()?;
-        (path, structs)
+    let image = (target.open)(module.first()).map(Image::from_file);
+    let elf = image.as_ref().ok().and_then(|image| image.parse().ok());
+    if let Some(elf) = elf.as_ref().filter(|elf| elf.has_dwarf()) {
+        let structs = extract_structs(elf).ok()?;
+        return Some((module.path().to_owned(), structs));
+    }
+    let link = elf.as_ref().and_then(Elf::debug_link);
+    let own_id = elf.as_ref().and_then(Elf::build_id);
+    let wanted = debug_file::Wanted {
+        build_id: own_id.as_deref().or(build_id),
+        link: link.as_deref(),
+        path: Some(module.path()),
     };
+    let roots = [target.root.to_owned(), PathBuf::from("/")];
+    let (path, image) = debug_file::find(wanted, &roots)?;
+    let structs = extract_structs(&image.parse().ok()?).ok()?;
     (!structs.is_empty()).then_some((path, structs))
 }
 
