@@ -18,8 +18,8 @@ import time
 
 import _fixture
 
+# Each has one thread that writes it, so that none goes back.
 COUNTERS = {
-    "allocated": 0,
     "collections": 0,
     "ticks": 0,
     "sleeps": 0,
@@ -50,7 +50,7 @@ class Node:
         self.children = [{"value": value, "list": [value] * 3}, (value, self)]
 
 
-def allocator():
+def allocator(counter):
     ring = [None] * 1000
     number = 0
     while True:
@@ -59,7 +59,7 @@ def allocator():
         if number % 5000 == 0:
             made = type("Made%d" % (number % 7), (Node,), {"number": number})
             ring[0] = made(number)
-        COUNTERS["allocated"] = number
+        COUNTERS[counter] = number
 
 
 def churner():
@@ -116,7 +116,7 @@ class Timespec(ctypes.Structure):
 
 def native(name, counter, call, expected):
     """Calls libc without the GIL and without any retry."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))  # a real signal must not be what interrupts
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # a real signal must not be what interrupts
     while True:
         result = call()
         if result != expected:
@@ -175,7 +175,11 @@ def main():
     signal.signal(signal.SIGCONT, on_continue)
     ours, theirs = socket.socketpair()
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])  # for the threads: the timer is the main thread's
-    threads = [("allocator %d" % number, allocator) for number in range(options.allocators)]
+    threads = []
+    for number in range(options.allocators):
+        counter = "allocated by %d" % number
+        COUNTERS[counter] = 0
+        threads.append((counter, lambda counter=counter: allocator(counter)))
     threads += [
         ("churner", churner),
         ("collector", collector),
