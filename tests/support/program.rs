@@ -29,7 +29,9 @@ pub(crate) fn pyattach(arguments: &[&str]) -> Outcome {
 
 /// [`pyattach`] with a deadline of its own.
 pub(crate) fn pyattach_within(deadline: Duration, arguments: &[&str]) -> Outcome {
-    let program = option_env!("CARGO_BIN_EXE_pyattach").expect("the package has a binary");
+    let Some(program) = option_env!("CARGO_BIN_EXE_pyattach") else {
+        panic!("the package has no binary");
+    };
     let mut command = Command::new(program);
     command.args(arguments).env("NO_COLOR", "1").stdin(Stdio::null());
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
