@@ -18,6 +18,8 @@ const DEFAULT_BUDGET: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(2);
 /// How long the threads may take to stop.
 const STOP_WITHIN: Duration = Duration::from_millis(1000);
+/// Memory that the cache over on-demand reads may hold.
+const CACHE: u64 = 1 << 30;
 /// Waits between attempts: collections take milliseconds to seconds.
 const BACK_OFF: [Duration; 9] = [
     Duration::from_millis(2),
@@ -156,8 +158,7 @@ impl Target {
         &self,
         read: &mut dyn FnMut(&View<'_, '_>) -> Result<Reading<T>, Problem>,
     ) -> Result<Attempt<T>, AttachError> {
-        let maps = self.process.maps()?;
-        let memory = BlockCache::new(LiveMemory::new(&self.process), &maps);
+        let memory = BlockCache::new(LiveMemory::new(&self.process), CACHE);
         let os = self.os_threads(&[], &self.inner_ids());
         let reading = self.read(&memory, &os, read)?;
         self.process.check()?;
@@ -175,8 +176,7 @@ impl Target {
     ) -> Result<Attempt<T>, AttachError> {
         let inner = self.inner_ids();
         let stopped = self.stop(budget)?;
-        let maps = self.process.maps()?;
-        let memory = BlockCache::new(LiveMemory::new(&self.process), &maps);
+        let memory = BlockCache::new(LiveMemory::new(&self.process), CACHE);
         let os = self.os_threads(stopped.threads(), &inner);
         let reading = if subject == Subject::Heap && !last && self.is_collecting(&memory)? {
             None
@@ -331,4 +331,10 @@ impl Way {
 
 fn in_kernel(stopped: &Stopped<'_>) -> u64 {
     stopped.threads().iter().filter(|thread| thread.hold == Hold::InKernel).count() as u64
+}
+
+/// Half of the memory that is free, as the kernel estimates it; at least 256 MiB.
+fn half_of_free_memory() -> u64 {
+    const LEAST: u64 = 256 << 20;
+    crate::process::available_memory().map_or(LEAST, |free| (free / 2).max(LEAST))
 }

@@ -5,7 +5,7 @@ use super::failure::{Code, Failure};
 use super::output::print_text;
 use crate::attach::{CaptureOptions, StackOptions, Target};
 use crate::report::text;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;

@@ -3,7 +3,8 @@
 use super::CommandResult;
 use super::failure::{Code, Failure};
 use super::output::print_text;
-use crate::layout::extract::{self, ExtractError};
+use crate::layout::extract::{self, ExtractError, Identity};
+use crate::layout::{Flavour, Version};
 use std::path::PathBuf;
 
 /// Extract and check the tables of struct layouts (for maintainers)
@@ -37,4 +38,68 @@ pub(super) struct Extract {
 pub(super) struct Check {
     #[command(flatten)]
     files: Files,
+}
+
+/// The files of one build.
+#[derive(Debug, clap::Args)]
+struct Files {
+    /// The interpreter or libpython first, then extension modules, or their debug files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Exact version, where the files do not tell (debug files do not)
+    #[arg(long, value_name = "X.Y.Z", value_parser = version)]
+    python_version: Option<Version>,
+    /// A Py_DEBUG build, where the files do not tell
+    #[arg(long)]
+    debug_build: bool,
+}
+
+impl Files {
+    fn identity(&self) -> Identity {
+        let flavour = self.debug_build.then_some(Flavour::Debug);
+        Identity { version: self.python_version, flavour }
+    }
+}
+
+impl Extract {
+    fn run(self) -> CommandResult {
+        let table = extract::extract(&self.files.files, self.files.identity())?;
+        let text = table.to_text();
+        match &self.output {
+            Some(path) => std::fs::write(path, text)?,
+            None => print_text(|out| out.write_all(text.as_bytes()))?,
+        }
+        Ok(Code::Fine)
+    }
+}
+
+impl Check {
+    fn run(self) -> CommandResult {
+        let differences = extract::check(&self.files.files, self.files.identity())?;
+        print_text(|out| {
+            for difference in &differences {
+                writeln!(out, "{difference}")?;
+            }
+            match differences.len() {
+                0 => writeln!(out, "the built-in table agrees in every field"),
+                count => writeln!(out, "{count} differences"),
+            }
+        })?;
+        Ok(if differences.is_empty() { Code::Fine } else { Code::Unknown })
+    }
+}
+
+impl From<ExtractError> for Failure {
+    fn from(error: ExtractError) -> Self {
+        let hint = error.hint().map(str::to_owned);
+        Self::new(error, Code::File).with_hint(hint)
+    }
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    let numbers: Vec<u8> = text.split('.').map_while(|part| part.parse().ok()).collect();
+    match numbers[..] {
+        [major, minor, micro] => Ok(Version::release(major, minor, micro)),
+        _ => Err("a version such as 3.14.10".to_owned()),
+    }
 }

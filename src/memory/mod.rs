@@ -6,11 +6,13 @@
 //! [`MemoryError::Fault`]; the other errors end a capture.
 
 mod address;
+mod budget;
 mod cache;
 mod live;
 mod synthetic;
 
 pub use address::Address;
+pub use budget::Budgeted;
 pub use cache::BlockCache;
 pub use live::{LiveMemory, ReadRequest};
 pub use synthetic::SyntheticMemory;
@@ -41,6 +43,9 @@ pub enum MemoryError {
         /// The ceiling, in bytes.
         ceiling: u64,
     },
+    /// The time for reading is up: the target has stood still long enough.
+    #[error("reading took longer than the pause allowed")]
+    OverBudget,
     /// Any other error of the operating system.
     #[error("reading the process's memory failed: errno {errno}")]
     Io {

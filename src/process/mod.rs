@@ -12,10 +12,12 @@ pub mod maps;
 mod rights;
 mod stat;
 mod stop;
+mod machine;
 mod tasks;
 
 pub use error::ProcessError;
 pub use identity::{Identity, Namespaces};
+pub use machine::available_memory;
 pub use maps::Mapping;
 pub use rights::{Rights, Verdict};
 pub use stop::{Hold, Pause, StopError, StopOptions, Stopped, StoppedThread, Syscall};
@@ -164,6 +166,17 @@ impl Process {
             return Err(ProcessError::Gone { pid: self.pid });
         }
         Ok(maps)
+    }
+
+    /// From thread numbers as the process's own PID namespace has them to ours.
+    ///
+    /// # Errors
+    /// Gone or reused, or no permission.
+    pub fn inner_thread_ids(&self) -> Result<std::collections::BTreeMap<u64, i32>, ProcessError> {
+        let ids = tasks::inner_ids(self.pid)
+            .map_err(|error| ProcessError::from_io(self.pid, "list its threads", error))?;
+        self.check()?;
+        Ok(ids)
     }
 
     /// Its threads, in the kernel's order (creation).

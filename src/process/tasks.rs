@@ -1,11 +1,12 @@
 //! The threads of a process by number alone: for the tracer thread, which holds no
 //! [`super::Process`] (its caller makes sure that it is still the same one).
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
 use super::read_bounded;
-use super::stat::Stat;
+use super::stat::{Stat, status_field};
 
 /// The numbers of a process's threads, in the order of their creation.
 pub(super) fn task_ids(pid: i32) -> io::Result<Vec<i32>> {
@@ -24,4 +25,15 @@ pub(super) fn task_count(pid: i32) -> Option<usize> {
 /// The kernel's line on a thread; `None` when it is not there any more.
 pub(super) fn task_stat(pid: i32, tid: i32) -> Option<Stat> {
     Stat::parse(&read_bounded(&format!("/proc/{pid}/task/{tid}/stat")).ok()?)
+}
+
+/// From thread numbers as the process's own PID namespace has them to ours (`NSpid` of each
+/// thread's status, innermost last).
+pub(super) fn inner_ids(pid: i32) -> io::Result<BTreeMap<u64, i32>> {
+    let inner = |tid: i32| {
+        let status = read_bounded(&format!("/proc/{pid}/task/{tid}/status")).ok()?;
+        let ids = status_field(&status, "NSpid")?;
+        Some((ids.split_ascii_whitespace().next_back()?.parse().ok()?, tid))
+    };
+    Ok(task_ids(pid)?.into_iter().filter_map(inner).collect())
 }

@@ -10,7 +10,7 @@ const MAX_QUEUED: u64 = 1 << 22;
 pub(super) fn describe(python: &Python<'_>, executor: Address) -> Result<Description> {
     let number = |name: &str| attribute(python, executor, name, |at| python.small_integer(at));
     let shutdown = attribute(python, executor, "_shutdown", |at| python.boolean(at))?;
-    let state = shutdown.map(|shutdown| if shutdown { "shutdown" } else { "active" });
+    let state = shutdown.map(|shutdown| if shutdown { "shutdown" } else { "open" });
     let created = attribute(python, executor, "_threads", |at| python.set_length(at))?;
     let idle = attribute(python, executor, "_idle_semaphore", |semaphore| {
         python.small_integer(required(python, semaphore, "_value")?)

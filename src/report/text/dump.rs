@@ -4,17 +4,23 @@ use super::header;
 use super::style::{BOLD, DIM, GOOD, HINT, WARN};
 use crate::report::escape::escape;
 use crate::snapshot::{DumpDocument, FrameRow, NativeThreadRow, ThreadRow};
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 /// Frames shown at each end of a very deep stack, unless all are asked for.
 const DEEP: usize = 100;
 
-/// Writes a dump. `all_frames` shows the middle of very deep stacks as well.
+/// Threads named in the heading of a group.
+const NAMED: usize = 8;
+
+/// Writes a dump; threads that wait at the same place share one stack. `all_frames` shows the
+/// middle of very deep stacks as well.
 pub fn write(out: &mut impl Write, dump: &DumpDocument, all_frames: bool) -> io::Result<()> {
     header::write(out, &dump.process, &dump.capture)?;
     let several = dump.threads.iter().any(|thread| thread.interpreter != 0);
-    for thread in &dump.threads {
-        write_thread(out, thread, several, all_frames)?;
+    for group in groups(&dump.threads) {
+        write_group(out, &group, several)?;
+        write_stack(out, group[0], all_frames)?;
         writeln!(out)?;
     }
     if dump.threads.is_empty() {
@@ -26,23 +32,40 @@ pub fn write(out: &mut impl Write, dump: &DumpDocument, all_frames: bool) -> io:
     Ok(())
 }
 
-fn write_thread(
-    out: &mut impl Write,
-    thread: &ThreadRow,
-    several: bool,
-    all_frames: bool,
-) -> io::Result<()> {
-    write!(out, "{BOLD}Thread{BOLD:#}")?;
-    match thread.tid {
-        Some(tid) => write!(out, " {BOLD}{tid}{BOLD:#}")?,
-        None => write!(out, " {}", thread.ident)?,
+/// Threads with the same stack in the same state, in the order of their first one.
+fn groups(threads: &[ThreadRow]) -> Vec<Vec<&ThreadRow>> {
+    let mut groups: Vec<Vec<&ThreadRow>> = Vec::new();
+    let mut by_place: HashMap<_, usize> = HashMap::new();
+    for thread in threads {
+        let frames: Vec<_> = thread.frames.iter().map(place).collect();
+        let state = (&thread.state, &thread.syscall, thread.holds_gil, &thread.truncated);
+        let key = (thread.interpreter, thread.main, state, frames);
+        let index = *by_place.entry(key).or_insert_with(|| {
+            groups.push(Vec::new());
+            groups.len() - 1
+        });
+        groups[index].push(thread);
     }
-    match &thread.name {
-        Some(name) => write!(out, " \"{}\"", escape(name))?,
-        None => write!(out, " (no Python name)")?,
+    groups
+}
+
+/// What must be equal for two frames to be shown as one.
+fn place(frame: &FrameRow) -> (&str, &str, Option<u32>, Vec<(&str, Option<&str>)>) {
+    let locals = frame.locals.iter().flatten();
+    let locals = locals.map(|local| (local.name.as_str(), local.value.as_deref())).collect();
+    let name = frame.qualname.as_deref().unwrap_or(&frame.function);
+    (name, &frame.file, frame.line, locals)
+}
+
+fn write_group(out: &mut impl Write, group: &[&ThreadRow], several: bool) -> io::Result<()> {
+    let thread = group[0];
+    if group.len() == 1 {
+        write!(out, "{BOLD}Thread{BOLD:#} {}", names(group))?;
+    } else {
+        write!(out, "{BOLD}{} threads{BOLD:#} {}", group.len(), names(group))?;
     }
     if several {
-        write!(out, " of interpreter {}", thread.interpreter)?;
+        write!(out, ", interpreter {}", thread.interpreter)?;
     }
     if thread.main {
         write!(out, ", main")?;
@@ -56,7 +79,26 @@ fn write_thread(
     if thread.holds_gil == Some(true) {
         write!(out, ", {GOOD}holds the GIL{GOOD:#}")?;
     }
-    writeln!(out)?;
+    writeln!(out)
+}
+
+/// `4711 "MainThread"`, and so on for each thread of a group.
+fn names(group: &[&ThreadRow]) -> String {
+    let name = |thread: &&ThreadRow| {
+        let id = thread.tid.map_or_else(|| thread.ident.clone(), |tid| tid.to_string());
+        match &thread.name {
+            Some(name) => format!("{id} \"{}\"", escape(name)),
+            None => format!("{id} (no Python name)"),
+        }
+    };
+    let mut names: Vec<String> = group.iter().take(NAMED).map(name).collect();
+    if group.len() > NAMED {
+        names.push(format!("and {} more", group.len() - NAMED));
+    }
+    names.join(", ")
+}
+
+fn write_stack(out: &mut impl Write, thread: &ThreadRow, all_frames: bool) -> io::Result<()> {
     let frames = thread.frames.len();
     for (index, frame) in thread.frames.iter().enumerate() {
         if !all_frames && frames > 2 * DEEP && (DEEP..frames - DEEP).contains(&index) {
