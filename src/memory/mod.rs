@@ -8,12 +8,14 @@
 mod address;
 mod budget;
 mod cache;
+mod copied;
 mod live;
 mod synthetic;
 
 pub use address::Address;
 pub use budget::Budgeted;
 pub use cache::BlockCache;
+pub use copied::{CopiedMemory, CopyPlan, Coverage};
 pub use live::{LiveMemory, ReadRequest};
 pub use synthetic::SyntheticMemory;
 
