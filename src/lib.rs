@@ -4,6 +4,19 @@
 //! `cpython`, `heap`, `resources`, `snapshot`, `attach`, `report`, `commands`. A test reads our
 //! `use` lines and fails on an arrow that points the wrong way.
 
+// What comes from a target, from /proc or from a file must never end us. (Tests may panic:
+// clippy.toml.)
+#![warn(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::todo,
+    clippy::dbg_macro,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::exit
+)]
+
 pub mod attach;
 pub mod binary;
 pub mod commands;

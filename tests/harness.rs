@@ -1,8 +1,6 @@
 //! The harness itself: every interpreter of the matrix runs every fixture, and what they answer is steady and as made.
 //! Nothing here uses our binary. What fails here is not pyattach's fault.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking too")]
-
 mod support;
 
 use std::collections::BTreeMap;

@@ -1,9 +1,9 @@
 //! Discovery, resolving and validation against live interpreters of every version here.
 
 use pyattach::layout::Flavour;
+use pyattach::layout::Layout;
 use pyattach::layout::discover::{DiscoverError, Target, discover};
 use pyattach::layout::resolve::{ResolveError, resolve, resolve_first};
-use pyattach::layout::Layout;
 use pyattach::memory::{Address, MemoryError, MemorySource, ReadStats};
 use pyattach::process::Mapping;
 use std::fs::File;
@@ -109,10 +109,8 @@ impl Interpreter {
     }
 
     fn version(&self) -> String {
-        let output = self
-            .command("import sys; print(sys.version.split()[0].rstrip('+'))")
-            .output()
-            .unwrap();
+        let output =
+            self.command("import sys; print(sys.version.split()[0].rstrip('+'))").output().unwrap();
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 }

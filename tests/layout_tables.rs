@@ -3,8 +3,8 @@
 //! With `PYATTACH_WRITE_TABLES=1` the tables are written instead of compared: the way to make
 //! a new one (see docs/new-python-version.md).
 
-use pyattach::layout::Version;
 use pyattach::binary::{Elf, Image};
+use pyattach::layout::Version;
 use pyattach::layout::extract::{self, ExtractError, Identity};
 use pyattach::layout::table::Table;
 use pyattach::layout::tables;
@@ -132,10 +132,8 @@ fn distribution_builds() -> Vec<Build> {
 
 /// Differences between patch releases of one series that `layout::drift` and the published
 /// debug offsets take care of: version of the build, then what differs from the table.
-const KNOWN_DRIFT: &[(&str, &[&str])] = &[(
-    "3.13.18",
-    &["RuntimeState", "InterpreterState", "ThreadState", "GcState.generations"],
-)];
+const KNOWN_DRIFT: &[(&str, &[&str])] =
+    &[("3.13.18", &["RuntimeState", "InterpreterState", "ThreadState", "GcState.generations"])];
 
 fn tables_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/layout/tables")

@@ -75,7 +75,7 @@ fn running_threads_are_not_in_a_system_call() {
 #[test]
 fn no_queued_signal_is_lost() {
     const SIGNALS: usize = 5000;
-    let mut target = Target::python(
+    let target = Target::python(
         r#"
 import ctypes, signal, sys, time
 # Counted in C: Python's own handlers would merge signals that come close together.

@@ -8,7 +8,7 @@ use crate::heap::generations::collectors;
 use crate::memory::{
     BlockCache, Budgeted, CopyPlan, LiveMemory, MemoryError, MemorySource, ReadStats,
 };
-use crate::process::{Hold, Pause, Stopped, StoppedThread, StopOptions};
+use crate::process::{Hold, Pause, StopOptions, Stopped, StoppedThread};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -114,7 +114,13 @@ impl Target {
             let outcome = match &mut way.kind {
                 Kind::Live => self.live(read),
                 Kind::Stop => self.stopped(budget, subject, last, read),
-                Kind::Copy(plan) => self.copied(budget, plan, last, read),
+                Kind::Copy { ceiling, plan } => {
+                    let planned = match plan.take() {
+                        Some(plan) => plan,
+                        None => CopyPlan::prepare(&self.process, &self.process.maps()?, *ceiling)?,
+                    };
+                    self.copied(budget, planned, plan, last, read)
+                }
             };
             let done = outcome.map_err(|error| self.over_budget(error, budget))?;
             total_pause += done.pause.map_or(Duration::ZERO, |pause| pause.total);
@@ -190,11 +196,13 @@ impl Target {
         Ok(Attempt { reading, pause, stats: memory.stats(), os, in_kernel })
     }
 
-    /// Copies the process while it stands still, and reads the copy.
+    /// Copies the process while it stands still, and reads the copy. A plan that was not needed
+    /// is handed back.
     fn copied<T>(
         &self,
         budget: Duration,
-        plan: &mut CopyPlan,
+        plan: CopyPlan,
+        unused: &mut Option<CopyPlan>,
         last: bool,
         read: &mut dyn FnMut(&View<'_, '_>) -> Result<Reading<T>, Problem>,
     ) -> Result<Attempt<T>, AttachError> {
@@ -205,6 +213,7 @@ impl Target {
         let live = LiveMemory::new(&self.process);
         if !last && self.is_collecting(&live)? {
             let pause = Some(stopped.release());
+            *unused = Some(plan);
             return Ok(Attempt { reading: None, pause, stats: live.stats(), os, in_kernel });
         }
         let until = Instant::now() + budget.saturating_sub(stopped.elapsed());
@@ -281,7 +290,7 @@ struct Way {
 enum Kind {
     Live,
     Stop,
-    Copy(CopyPlan),
+    Copy { ceiling: u64, plan: Option<CopyPlan> },
 }
 
 impl Way {
@@ -290,28 +299,27 @@ impl Way {
         options: &CaptureOptions,
         subject: Subject,
     ) -> Result<Self, AttachError> {
-        let plan = || {
+        let plan = || -> Result<Kind, AttachError> {
             let ceiling = options.max_memory.unwrap_or_else(half_of_free_memory);
-            CopyPlan::prepare(&target.process, ceiling)
+            let plan = CopyPlan::prepare(&target.process, &target.process.maps()?, ceiling)?;
+            Ok(Kind::Copy { ceiling, plan: Some(plan) })
         };
         let asked = |kind| Ok(Self { kind, reason: None });
         let chosen = |kind, reason: String| Ok(Self { kind, reason: Some(reason) });
         match options.mode {
             CaptureMode::Live => asked(Kind::Live),
             CaptureMode::Stop => asked(Kind::Stop),
-            CaptureMode::Copy => asked(Kind::Copy(plan()?)),
+            CaptureMode::Copy => asked(plan()?),
             CaptureMode::Auto if subject == Subject::Stacks => {
                 chosen(Kind::Stop, "stacks are read faster than memory is copied".to_owned())
             }
             CaptureMode::Auto => match plan() {
-                Ok(plan) => {
-                    chosen(Kind::Copy(plan), "copying pauses the process less than walking".to_owned())
-                }
-                Err(MemoryError::Ceiling { ceiling }) => chosen(
+                Ok(plan) => chosen(plan, "copying pauses the process less than walking".to_owned()),
+                Err(AttachError::Memory(MemoryError::Ceiling { ceiling })) => chosen(
                     Kind::Stop,
                     format!("a copy would take more than {} MiB of our memory", ceiling >> 20),
                 ),
-                Err(error) => Err(error.into()),
+                Err(error) => Err(error),
             },
         }
     }
@@ -324,7 +332,7 @@ impl Way {
         match self.kind {
             Kind::Live => CaptureMode::Live,
             Kind::Stop => CaptureMode::Stop,
-            Kind::Copy(_) => CaptureMode::Copy,
+            Kind::Copy { .. } => CaptureMode::Copy,
         }
     }
 }

@@ -165,7 +165,11 @@ fn interpreter_checks(layout: &Layout, module: &str) -> Vec<Check> {
     let found = format!("CPython {} in {module}", layout.version);
     let mut checks = vec![Check::new("interpreter", Verdict::Ok, found)];
     let origin = &layout.origin;
-    checks.push(Check::new("layout", Verdict::Ok, format!("from {}", origin.sources.join(", then "))));
+    checks.push(Check::new(
+        "layout",
+        Verdict::Ok,
+        format!("from {}", origin.sources.join(", then ")),
+    ));
     checks.push(Check::new("validated", Verdict::Ok, origin.checks.join("; ")));
     for warning in &origin.warnings {
         checks.push(Check::new("layout", Verdict::Warn, warning.clone()));

@@ -26,8 +26,7 @@ impl Target {
         let memory = LiveMemory::new(&process);
         let root = PathBuf::from(format!("/proc/{pid}/root"));
         let open = |mapping: &crate::process::Mapping| process.open_mapped_file(mapping);
-        let place =
-            discover::Target { maps: &maps, memory: &memory, open: &open, root: &root };
+        let place = discover::Target { maps: &maps, memory: &memory, open: &open, root: &root };
         let runtimes = discover::discover(&place)?;
         let (runtime, layout) = resolve::resolve_first(&place, &runtimes)?;
         let module = runtime.module.path().to_string_lossy().into_owned();

@@ -69,11 +69,8 @@ impl MemoryImage {
         let here = |value: u64| {
             // The loader writes real addresses over those of the dynamic section
             // (glibc's elf_get_dynamic_info), but not in every image.
-            let address = if (base.get()..end).contains(&value) {
-                value
-            } else {
-                value.wrapping_add(bias)
-            };
+            let address =
+                if (base.get()..end).contains(&value) { value } else { value.wrapping_add(bias) };
             Address::new(address)
         };
 
@@ -82,8 +79,8 @@ impl MemoryImage {
             .find(|header| header.p_type == PT_DYNAMIC)
             .ok_or_else(|| malformed("no dynamic section"))?;
         let size = entries.p_memsz.min(MAX_DYNAMIC);
-        let bytes = memory
-            .read_vec(Address::new(bias.wrapping_add(entries.p_vaddr)), size as usize)?;
+        let bytes =
+            memory.read_vec(Address::new(bias.wrapping_add(entries.p_vaddr)), size as usize)?;
         let at_start =
             ProgramHeader { p_offset: 0, p_filesz: bytes.len() as u64, ..entries.clone() };
         let table = Dynamic::parse(&bytes, &[at_start], CTX)
@@ -182,9 +179,8 @@ fn build_id(notes: &[u8]) -> Option<String> {
     const NT_GNU_BUILD_ID: u32 = 3;
     let mut rest = notes;
     loop {
-        let word = |at: usize| {
-            rest.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-        };
+        let word =
+            |at: usize| rest.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         let (name, size, kind) = (word(0)? as usize, word(4)? as usize, word(8)?);
         let start = 12usize.checked_add(name.checked_next_multiple_of(4)?)?;
         let end = start.checked_add(size)?;

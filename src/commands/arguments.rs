@@ -80,11 +80,7 @@ pub(super) struct Capture {
 impl Capture {
     /// The options for the layer that captures.
     pub(super) fn options(&self) -> CaptureOptions {
-        CaptureOptions {
-            mode: self.mode,
-            max_pause: self.max_pause,
-            max_memory: self.max_memory,
-        }
+        CaptureOptions { mode: self.mode, max_pause: self.max_pause, max_memory: self.max_memory }
     }
 }
 

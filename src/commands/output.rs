@@ -13,9 +13,7 @@ pub(super) fn print_json<T: Serialize>(document: &T, several: bool) -> io::Resul
 
 /// Writes text through `write`; styles are stripped unless stdout is a terminal that wants them
 /// (`NO_COLOR`, `CLICOLOR_FORCE`, `TERM=dumb` are honoured by the stream).
-pub(super) fn print_text(
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> io::Result<()> {
+pub(super) fn print_text(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let mut out = BufWriter::new(anstream::stdout().lock());
     write(&mut out)?;
     out.flush()

@@ -51,10 +51,7 @@ const GROUPS_3_13: &[Group] = &[
             "status",
         ],
     ),
-    (
-        "interpreter_frame",
-        &["size", "previous", "executable", "instr_ptr", "localsplus", "owner"],
-    ),
+    ("interpreter_frame", &["size", "previous", "executable", "instr_ptr", "localsplus", "owner"]),
     (
         "code_object",
         &[
@@ -249,10 +246,7 @@ const GROUPS_3_15: &[Group] = &[
         ],
     ),
     ("pyobject", &["size", "ob_type"]),
-    (
-        "type_object",
-        &["size", "tp_name", "tp_repr", "tp_flags", "tp_basicsize", "tp_dictoffset"],
-    ),
+    ("type_object", &["size", "tp_name", "tp_repr", "tp_flags", "tp_basicsize", "tp_dictoffset"]),
     ("heap_type_object", &["size", "ht_cached_keys"]),
     ("tuple_object", &["size", "ob_item", "ob_size"]),
     ("list_object", &["size", "ob_item", "ob_size"]),
@@ -422,10 +416,7 @@ impl Head {
         }
         // PY_VERSION_HEX has 32 bits; other values are garbage behind a stray cookie.
         let Ok(version) = u32::try_from(version) else { return Ok(None) };
-        Ok(Some(Self {
-            version: Version::from_hex(version),
-            free_threaded: free_threaded != 0,
-        }))
+        Ok(Some(Self { version: Version::from_hex(version), free_threaded: free_threaded != 0 }))
     }
 }
 
@@ -593,9 +584,7 @@ impl DebugOffsets {
 
     /// True when the process publishes the place of this field of ours.
     pub fn has(&self, structure: &str, ours: &str) -> bool {
-        FIELDS
-            .iter()
-            .any(|&(g, f, s, o)| s == structure && o == ours && self.get(g, f).is_some())
+        FIELDS.iter().any(|&(g, f, s, o)| s == structure && o == ours && self.get(g, f).is_some())
     }
 }
 
@@ -606,6 +595,5 @@ fn aligned(place: &Field, value: u64) -> bool {
         1 | 2 | 4 | 8 => place.size,
         _ => 4,
     };
-    value % alignment == 0
+    value.is_multiple_of(alignment)
 }
-

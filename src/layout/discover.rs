@@ -6,9 +6,7 @@
 
 use super::debug_offsets::{COOKIE, Head};
 use super::tables;
-use super::version::{
-    Flavour, Version, abi_flags_in_name, series_in_name, version_among,
-};
+use super::version::{Flavour, Version, abi_flags_in_name, series_in_name, version_among};
 use crate::binary::{BinaryError, Image, MemoryImage, Module, Open};
 use crate::memory::{Address, MemoryError, MemorySource};
 use crate::process::Mapping;
@@ -74,13 +72,21 @@ pub enum DiscoverError {
         module: PathBuf,
     },
     /// Python 2, or 3 before 3.8.
-    #[error("Python {version} is too old: {} to {} are supported", series(tables::OLDEST), series(tables::NEWEST))]
+    #[error(
+        "Python {version} is too old: {} to {} are supported",
+        series(tables::OLDEST),
+        series(tables::NEWEST)
+    )]
     TooOld {
         /// "2.7" or "3.7.16".
         version: String,
     },
     /// A series without a table.
-    #[error("Python {version} is newer than this pyattach knows: {} to {} are supported", series(tables::OLDEST), series(tables::NEWEST))]
+    #[error(
+        "Python {version} is newer than this pyattach knows: {} to {} are supported",
+        series(tables::OLDEST),
+        series(tables::NEWEST)
+    )]
     TooNew {
         /// "3.16.0a3".
         version: String,

@@ -186,11 +186,8 @@ fn structs_of(elf: &Elf<'_>) -> Result<Vec<Option<Struct>>, BinaryError> {
 }
 
 fn struct_table(spec: &StructSpec, found: &Struct) -> StructTable {
-    let field = |member: Member| Field {
-        offset: member.offset,
-        size: member.size,
-        bits: member.bits,
-    };
+    let field =
+        |member: Member| Field { offset: member.offset, size: member.size, bits: member.bits };
     StructTable {
         size: found.size,
         fields: spec

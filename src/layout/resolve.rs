@@ -97,7 +97,10 @@ impl ResolveError {
             Self::Memory(error) if !error.is_fault() => {
                 Some("run as the owner of the process, or as root")
             }
-            Self::NoRuntime | Self::DebugOffsets(_) | Self::OtherVersion { .. } | Self::Memory(_) => None,
+            Self::NoRuntime
+            | Self::DebugOffsets(_)
+            | Self::OtherVersion { .. }
+            | Self::Memory(_) => None,
         }
     }
 
@@ -148,10 +151,11 @@ pub fn resolve_first<'r>(
 pub fn resolve(target: &Target<'_>, runtime: &Runtime) -> Result<Layout, ResolveError> {
     let result = resolve_as(target, runtime, runtime.flavour);
     // Names and symbols may hide that it is a debug build; the process itself cannot.
-    if matches!(result, Err(ResolveError::Misfit { .. })) && runtime.flavour == Flavour::Gil {
-        if let Ok(layout) = resolve_as(target, runtime, Flavour::Debug) {
-            return Ok(layout);
-        }
+    if matches!(result, Err(ResolveError::Misfit { .. }))
+        && runtime.flavour == Flavour::Gil
+        && let Ok(layout) = resolve_as(target, runtime, Flavour::Debug)
+    {
+        return Ok(layout);
     }
     result
 }
@@ -183,16 +187,13 @@ fn resolve_as(
         origin.sources.extend(changed);
     }
     let structs = Structs::from_table(&table)?;
-    let findings = validated(target, runtime, &table, &structs, &traits).map_err(|error| {
-        match error {
+    let findings =
+        validated(target, runtime, &table, &structs, &traits).map_err(|error| match error {
             Failure::State(error) => error,
-            Failure::Misfit(source) => ResolveError::Misfit {
-                version,
-                sources: origin.sources.join(", "),
-                source,
-            },
-        }
-    })?;
+            Failure::Misfit(source) => {
+                ResolveError::Misfit { version, sources: origin.sources.join(", "), source }
+            }
+        })?;
     let version = settle(runtime, findings.version)?;
     origin.checks.extend(findings.checks);
     if !version.is_final() {

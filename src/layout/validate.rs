@@ -107,7 +107,8 @@ impl Check<'_> {
     /// The list from head (the newest) to main (the oldest), newest first.
     fn interpreters(&mut self, at: Address) -> Result<Vec<Address>> {
         let (memory, runtime) = (self.memory, &self.structs.runtime);
-        let main = reading("the main interpreter", runtime.interpreters_main.read_pointer(memory, at))?;
+        let main =
+            reading("the main interpreter", runtime.interpreters_main.read_pointer(memory, at))?;
         let head = reading("the interpreters", runtime.interpreters_head.read_pointer(memory, at))?;
         if main.is_null() || !main.is_aligned(8) {
             return wrong("the main interpreter", "an aligned pointer", main);

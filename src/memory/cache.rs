@@ -429,7 +429,7 @@ mod tests {
         assert!(cache.held() <= LARGEST_SLAB);
         // What was given up is read again.
         let before = cache.stats().reads;
-        assert_eq!(cache.read_u8(Address::new(64)).unwrap(), (64_u64 * 31 >> 3) as u8);
+        assert_eq!(cache.read_u8(Address::new(64)).unwrap(), ((64_u64 * 31) >> 3) as u8);
         assert_eq!(cache.stats().reads, before + 1);
     }
 }

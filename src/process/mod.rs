@@ -8,11 +8,11 @@ mod error;
 mod family;
 mod files;
 mod identity;
+mod machine;
 pub mod maps;
 mod rights;
 mod stat;
 mod stop;
-mod machine;
 mod tasks;
 
 pub use error::ProcessError;

@@ -58,7 +58,7 @@ pub struct ThreadRow {
 }
 
 /// A Python frame.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct FrameRow {
     /// `co_name`
     pub function: String,
@@ -77,7 +77,7 @@ pub struct FrameRow {
 }
 
 /// A local variable.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct LocalRow {
     /// Its name.
     pub name: String,

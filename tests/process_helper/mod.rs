@@ -1,7 +1,6 @@
 //! Real programs to look at: started, ready when they say so, asked over their pipes, ended
 //! with the test. Every wait has a deadline.
 #![allow(dead_code, reason = "each test program uses the part it needs")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail so")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};

@@ -98,7 +98,7 @@ fn summarise(
         for &instance in instances {
             let described = match resources::describe(python, kind, instance) {
                 Ok(described) => Some(described),
-                Err(error) if error.fatal().is_some() => return Err(error.into()),
+                Err(error) if error.fatal().is_some() => return Err(error),
                 Err(_) => None,
             };
             unreadable += u64::from(described.is_none());

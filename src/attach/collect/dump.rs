@@ -155,7 +155,7 @@ fn frame_row(frame: &Frame) -> FrameRow {
 fn unless_fatal<T>(result: crate::cpython::Result<T>) -> Result<Option<T>, Problem> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(error) if error.fatal().is_some() => Err(error.into()),
+        Err(error) if error.fatal().is_some() => Err(error),
         Err(_) => Ok(None),
     }
 }

@@ -97,9 +97,9 @@ fn write_mapping(out: &mut String, items: &[(Value, Value)], length: u64) {
         out.push_str(": ");
         match key {
             Value::Text { text, .. } if is_secret_name(text) => {
-                out.push_str("'");
+                out.push('\'');
                 out.push_str(MASK);
-                out.push_str("'");
+                out.push('\'');
             }
             _ => write_value(out, value),
         }

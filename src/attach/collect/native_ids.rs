@@ -54,9 +54,9 @@ impl<'p, 'a> KernelIds<'p, 'a> {
         let (&main, _) = self.os.by_inner_id.iter().find(|&(_, &tid)| tid == self.os.main)?;
         let descriptor = Address::new(self.main_ident);
         let bytes = self.python.memory().read_vec(descriptor, DESCRIPTOR as usize).ok()?;
-        let words = bytes.chunks_exact(4).map(|word| {
-            u64::from(u32::from_le_bytes([word[0], word[1], word[2], word[3]]))
-        });
+        let words = bytes
+            .chunks_exact(4)
+            .map(|word| u64::from(u32::from_le_bytes([word[0], word[1], word[2], word[3]])));
         let mut matches = words.enumerate().filter(|&(_, word)| word == main);
         matches.next().map(|(index, _)| index as u64 * 4)
     }

@@ -70,10 +70,7 @@ struct Search<'q> {
 
 impl Search<'_> {
     fn complete(&self, counts: impl Fn(&Query<'_>) -> bool) -> bool {
-        self.found
-            .iter()
-            .zip(self.queries)
-            .all(|(found, query)| found.is_some() || !counts(query))
+        self.found.iter().zip(self.queries).all(|(found, query)| found.is_some() || !counts(query))
     }
 
     /// Reads the top level of one unit. C knows no structs in other scopes that matter here.

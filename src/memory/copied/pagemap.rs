@@ -189,7 +189,11 @@ mod tests {
         let (mut words, mut ranges) = (Vec::new(), Vec::new());
         pagemap.read_words(start, end, &mut words).unwrap();
         assert_eq!(words.len(), 86);
-        assert!(words.iter().all(|run| !run.clean_file && (run.start - start) / PAGE % 7 == 0));
+        assert!(
+            words
+                .iter()
+                .all(|run| !run.clean_file && ((run.start - start) / PAGE).is_multiple_of(7))
+        );
         pagemap.runs(start, end, &mut ranges).unwrap();
         assert_eq!(words, ranges);
         println!("PAGEMAP_SCAN: {}", pagemap.has_scan.get());

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSliceMut;
+use std::time::Instant;
 
 use memmap2::{Advice, MmapMut, MmapOptions};
 use nix::errno::Errno;
@@ -94,9 +95,9 @@ impl CopyPlan {
     /// pages are asked for again, since they changed until the stop.
     ///
     /// # Errors
-    /// [`MemoryError::Ceiling`] when the process has grown over the plan's limit; gone; no
-    /// permission.
-    pub fn copy(mut self, process: &Process) -> Result<CopiedMemory> {
+    /// [`MemoryError::Ceiling`] when the process has grown over the plan's limit;
+    /// [`MemoryError::OverBudget`] when the copy was not done at `until`; gone; no permission.
+    pub fn copy(mut self, process: &Process, until: Instant) -> Result<CopiedMemory> {
         let maps = process.maps()?;
         let mut coverage = Coverage::default();
         let mut work = Vec::new();
@@ -126,7 +127,7 @@ impl CopyPlan {
         if bytes > self.most_bytes {
             return Err(MemoryError::Ceiling { ceiling: self.most_bytes });
         }
-        let holes = self.transfer(&mut work)?;
+        let holes = self.transfer(&mut work, until)?;
         coverage.pages_unreadable = holes.len() as u64;
         coverage.pages_copied = bytes / PAGE - coverage.pages_unreadable;
         Ok(CopiedMemory::new(self.areas, regions, &holes, &maps, self.live, coverage))
@@ -154,7 +155,7 @@ impl CopyPlan {
     }
 
     /// Copies everything; says which pages could not be read.
-    fn transfer(&mut self, work: &mut [Work]) -> Result<Vec<u64>> {
+    fn transfer(&mut self, work: &mut [Work], until: Instant) -> Result<Vec<u64>> {
         work.sort_unstable_by_key(|work| (work.area, work.start));
         let mut pieces: VecDeque<(u64, &mut [u8])> = VecDeque::with_capacity(work.len());
         let mut rest = &*work;
@@ -174,6 +175,9 @@ impl CopyPlan {
         }
         let mut holes = Vec::new();
         while !pieces.is_empty() {
+            if Instant::now() >= until {
+                return Err(MemoryError::OverBudget);
+            }
             let mut local = Vec::with_capacity(MOST_PIECES.min(pieces.len()));
             let mut remote = Vec::with_capacity(local.capacity());
             let mut left = MOST_BYTES;

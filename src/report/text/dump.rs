@@ -37,9 +37,8 @@ fn groups(threads: &[ThreadRow]) -> Vec<Vec<&ThreadRow>> {
     let mut groups: Vec<Vec<&ThreadRow>> = Vec::new();
     let mut by_place: HashMap<_, usize> = HashMap::new();
     for thread in threads {
-        let frames: Vec<_> = thread.frames.iter().map(place).collect();
         let state = (&thread.state, &thread.syscall, thread.holds_gil, &thread.truncated);
-        let key = (thread.interpreter, thread.main, state, frames);
+        let key = (thread.interpreter, thread.main, state, &thread.frames);
         let index = *by_place.entry(key).or_insert_with(|| {
             groups.push(Vec::new());
             groups.len() - 1
@@ -47,14 +46,6 @@ fn groups(threads: &[ThreadRow]) -> Vec<Vec<&ThreadRow>> {
         groups[index].push(thread);
     }
     groups
-}
-
-/// What must be equal for two frames to be shown as one.
-fn place(frame: &FrameRow) -> (&str, &str, Option<u32>, Vec<(&str, Option<&str>)>) {
-    let locals = frame.locals.iter().flatten();
-    let locals = locals.map(|local| (local.name.as_str(), local.value.as_deref())).collect();
-    let name = frame.qualname.as_deref().unwrap_or(&frame.function);
-    (name, &frame.file, frame.line, locals)
 }
 
 fn write_group(out: &mut impl Write, group: &[&ThreadRow], several: bool) -> io::Result<()> {
