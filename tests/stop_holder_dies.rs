@@ -3,7 +3,6 @@
 //! The holder is this test program itself, started again with a variable that makes the test
 //! `holder` hold stops instead of testing anything.
 
-
 mod process_helper;
 
 use std::os::unix::process::ExitStatusExt;

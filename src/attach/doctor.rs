@@ -170,7 +170,9 @@ fn interpreter_checks(layout: &Layout, module: &str) -> Vec<Check> {
         Verdict::Ok,
         format!("from {}", origin.sources.join(", then ")),
     ));
-    checks.push(Check::new("validated", Verdict::Ok, origin.checks.join("; ")));
+    for check in &origin.checks {
+        checks.push(Check::new("validated", Verdict::Ok, check.clone()));
+    }
     for warning in &origin.warnings {
         checks.push(Check::new("layout", Verdict::Warn, warning.clone()));
     }

@@ -113,7 +113,8 @@ fn capture_info<T>(
     coverage: Coverage,
     mut notes: Vec<String>,
 ) -> CaptureInfo {
-    let milliseconds = |time: std::time::Duration| time.as_secs_f64() * 1000.0;
+    // Microseconds are as fine as anything here is measured.
+    let milliseconds = |time: std::time::Duration| time.as_micros() as f64 / 1000.0;
     let paused = picture.pause.is_some();
     if picture.mode == CaptureMode::Live {
         notes.insert(

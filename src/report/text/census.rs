@@ -1,17 +1,17 @@
 //! Objects by type, and the resources, as text.
 
-use super::header;
 use super::style::{BOLD, DIM, WARN};
 use super::units::{bytes, number};
+use super::{header, table};
 use crate::report::escape::escape;
 use crate::snapshot::census::{CensusDocument, ResourceSummary};
-use comfy_table::{Attribute, Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table};
+use comfy_table::Cell;
 use std::io::{self, Write};
 
 /// Writes a census; the resources come first, as they are what runs out.
 pub fn write(out: &mut impl Write, census: &CensusDocument) -> io::Result<()> {
     header::write(out, &census.process, &census.capture)?;
-    let mut table = plain_table(&["RESOURCE", "COUNT", "STATES", "TOTALS"]);
+    let mut table = table::plain(&["RESOURCE", "COUNT", "STATES", "TOTALS"], &[1]);
     for (kind, summary) in &census.resources {
         table.add_row(vec![
             Cell::new(kind),
@@ -20,11 +20,11 @@ pub fn write(out: &mut impl Write, census: &CensusDocument) -> io::Result<()> {
             Cell::new(totals(summary)),
         ]);
     }
-    align_right(&mut table, &[1]);
-    writeln!(out, "{table}\n")?;
+    table::write(out, &table)?;
+    writeln!(out)?;
 
     let objects = &census.objects;
-    let mut table = plain_table(&["COUNT", "BYTES", "TYPE"]);
+    let mut table = table::plain(&["COUNT", "BYTES", "TYPE"], &[0, 1]);
     for row in &objects.types {
         let name = escape(&row.name);
         let name = if row.ambiguous { format!("{name} @{}", row.address) } else { name.into() };
@@ -34,8 +34,7 @@ pub fn write(out: &mut impl Write, census: &CensusDocument) -> io::Result<()> {
             Cell::new(name),
         ]);
     }
-    align_right(&mut table, &[0, 1]);
-    writeln!(out, "{table}")?;
+    table::write(out, &table)?;
     if objects.types_not_shown > 0 {
         let more = number(objects.types_not_shown);
         writeln!(out, "{DIM}… and {more} more types (--top N, --filter PATTERN){DIM:#}")?;
@@ -63,24 +62,4 @@ fn totals(summary: &ResourceSummary) -> String {
         summary.totals.iter().map(|(name, total)| format!("{name} {total}")).collect();
     parts.extend(summary.unknown.iter().map(|(name, count)| format!("{name} unknown of {count}")));
     parts.join(", ")
-}
-
-fn plain_table(headings: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    // The stream that is written to strips styles where they are not wanted.
-    table.enforce_styling();
-    table.set_content_arrangement(ContentArrangement::Disabled);
-    let heading = |name: &&str| Cell::new(name).add_attribute(Attribute::Bold);
-    table.set_header(headings.iter().map(heading).collect::<Vec<_>>());
-    table
-}
-
-fn align_right(table: &mut Table, columns: &[usize]) {
-    for &column in columns {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-            column.set_constraint(ColumnConstraint::ContentWidth);
-        }
-    }
 }

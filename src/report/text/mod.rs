@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod dump;
 mod header;
 mod style;
+mod table;
 mod units;
 
 pub use style::{BOLD, DIM, ERROR, GOOD, HINT, WARN};
