@@ -142,7 +142,9 @@ fn reads_that_cross_mappings_are_whole() {
             let copy = plan.copy(&process, soon()).unwrap();
             let maps = process.maps().unwrap();
             let cache = BlockCache::with_maps(LiveMemory::new(&process), &maps, 64 << 20);
-            for pair in maps.windows(2) {
+            // Only where two touch: reading the kernel's file just below the stack would make the
+            // stack grow.
+            for pair in maps.windows(2).filter(|pair| pair[0].end == pair[1].start) {
                 let at = pair[1].start - 100;
                 let mut bytes = [0; 200];
                 let expected = file.read_exact_at(&mut bytes, at).map(|()| bytes.to_vec());

@@ -1,7 +1,9 @@
 //! The memory of a running (or stopped) process, read as it is now.
 //!
 //! One system call per read: `process_vm_readv`, or `/proc/PID/mem` where that is filtered.
-//! Wrap it in a [`super::BlockCache`] for anything that reads small pieces.
+//! Wrap it in a [`super::BlockCache`] for anything that reads small pieces, with the mappings:
+//! reading `/proc/PID/mem` just below a stack makes that stack grow (`access_remote_vm` in
+//! mm/memory.c calls `expand_stack`).
 
 use std::cell::{Cell, OnceCell};
 use std::fs::File;
