@@ -219,3 +219,43 @@ impl From<ProcessError> for MemoryError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The file that stands in where the system call is filtered gives the same answers; read
+    /// from ourselves, with a page taken away in the middle.
+    #[test]
+    fn the_file_says_what_the_call_says() {
+        let mut memory = memmap2::MmapMut::map_anon(3 * 4096).unwrap();
+        memory.fill(7);
+        let start = Address::new(memory.as_ptr() as u64);
+        // SAFETY: the page is ours, and nothing touches it from here on.
+        let taken =
+            unsafe { libc::mprotect(memory.as_mut_ptr().add(8192).cast(), 4096, libc::PROT_NONE) };
+        assert_eq!(taken, 0);
+        let process = Process::open(std::process::id().cast_signed()).unwrap();
+        let (by_call, by_file) = (LiveMemory::new(&process), LiveMemory::new(&process));
+        by_file.open_file().unwrap();
+        for live in [&by_call, &by_file] {
+            assert_eq!(live.read_vec(start.add(4090), 100).unwrap(), vec![7; 100]);
+            assert_eq!(live.read_vec(start, 0).unwrap(), vec![]);
+            for address in [Address::NULL, Address::new(u64::MAX - 7), Address::new(1 << 63)] {
+                assert!(live.read_u64(address).unwrap_err().is_fault(), "{address}");
+            }
+            let mut buffers = [[0; 8]; 3];
+            let mut requests: Vec<_> = buffers
+                .iter_mut()
+                .zip([start, Address::new(8), start.add(4092)])
+                .map(|(buffer, address)| ReadRequest { address, buffer })
+                .collect();
+            let answers = live.read_scattered(&mut requests).unwrap();
+            assert!(answers[0].is_ok() && answers[2].is_ok());
+            assert!(answers[1].unwrap_err().is_fault());
+            assert_eq!(buffers, [[7; 8], [0; 8], [7; 8]]);
+        }
+        assert!(by_call.read_vec(start.add(8190), 4).unwrap_err().is_fault());
+        assert_eq!(by_call.stats().bytes, by_file.stats().bytes + 2);
+    }
+}
