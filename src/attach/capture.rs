@@ -164,7 +164,8 @@ impl Target {
         &self,
         read: &mut dyn FnMut(&View<'_, '_>) -> Result<Reading<T>, Problem>,
     ) -> Result<Attempt<T>, AttachError> {
-        let memory = BlockCache::new(LiveMemory::new(&self.process), CACHE);
+        let maps = self.process.maps()?;
+        let memory = BlockCache::with_recent_maps(LiveMemory::new(&self.process), &maps, CACHE);
         let os = self.os_threads(&[], &self.inner_ids());
         let reading = self.read(&memory, &os, read)?;
         self.process.check()?;
@@ -181,8 +182,9 @@ impl Target {
         read: &mut dyn FnMut(&View<'_, '_>) -> Result<Reading<T>, Problem>,
     ) -> Result<Attempt<T>, AttachError> {
         let inner = self.inner_ids();
+        let maps = self.process.maps()?;
+        let memory = BlockCache::with_recent_maps(LiveMemory::new(&self.process), &maps, CACHE);
         let stopped = self.stop(budget)?;
-        let memory = BlockCache::new(LiveMemory::new(&self.process), CACHE);
         let os = self.os_threads(stopped.threads(), &inner);
         let reading = if subject == Subject::Heap && !last && self.is_collecting(&memory)? {
             None

@@ -34,6 +34,8 @@ pub struct BlockCache<S> {
     source: S,
     /// Readable ranges, ascending; `None`: ask the source for everything.
     ranges: Option<Vec<(u64, u64)>>,
+    /// What lies outside of the ranges is read from the source, uncached, instead of faulting.
+    ranges_may_be_old: bool,
     ceiling: u64,
     state: RefCell<State>,
 }
@@ -78,7 +80,8 @@ impl<S: MemorySource> BlockCache<S> {
         let mut state = State::default();
         // Without a first slab the first read tries again.
         let _ = state.add_slab(FIRST_SLAB);
-        Self { source, ranges: None, ceiling, state: RefCell::new(state) }
+        let state = RefCell::new(state);
+        Self { source, ranges: None, ranges_may_be_old: false, ceiling, state }
     }
 
     /// The same for a process's memory: addresses outside of its readable mappings fault
@@ -88,6 +91,14 @@ impl<S: MemorySource> BlockCache<S> {
             maps.iter().filter(|map| map.readable).map(|map| (map.start, map.end)).collect();
         ranges.sort_unstable();
         Self { ranges: Some(ranges), ..Self::new(source, ceiling) }
+    }
+
+    /// As [`Self::with_maps`] for a map that was read a moment ago: what lies outside of it may
+    /// be new, and is read exactly as asked for. Never reads a block that hangs over a mapping's
+    /// border, which below a stack would make the kernel grow the target's stack (before Linux
+    /// 6.5).
+    pub fn with_recent_maps(source: S, maps: &[Mapping], ceiling: u64) -> Self {
+        Self { ranges_may_be_old: true, ..Self::with_maps(source, maps, ceiling) }
     }
 
     /// The source.
@@ -251,7 +262,10 @@ impl<S: MemorySource> MemorySource for BlockCache<S> {
         let fault = MemoryError::Fault { address, length };
         let end = at.checked_add(length as u64).ok_or(fault)?;
         if !self.is_mapped(state, at, end) {
-            return Err(fault);
+            return match self.ranges_may_be_old {
+                true => self.source.read(address, buffer),
+                false => Err(fault),
+            };
         }
         if length >= LARGE {
             return self.source.read(address, buffer);

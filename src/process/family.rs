@@ -1,4 +1,7 @@
 //! Parents and children.
+//!
+//! Not by `remoteprocess`, whose walk up the parents (0.5.5) does not end when numbers that
+//! were read one after the other form a circle.
 
 use std::collections::HashMap;
 

@@ -68,6 +68,7 @@ impl Process {
         let stat = self.stat()?;
         let status = self.read("status")?;
         let uid = status_number(&status, "Uid", 1).unwrap_or(u32::MAX);
+        let remote = self.remote();
         let identity = Identity {
             pid: self.pid,
             namespaced_pid: status_field(&status, "NSpid")
@@ -75,8 +76,11 @@ impl Process {
             ppid: stat.ppid,
             start_time: start_time(self.start_ticks),
             cmdline: self.cmdline()?,
-            exe: self.link("exe").map(without_deleted),
-            cwd: self.link("cwd"),
+            exe: remote
+                .as_ref()
+                .and_then(|it| it.exe().ok())
+                .map(|exe| without_deleted(exe.into())),
+            cwd: remote.and_then(|it| it.cwd().ok()).map(PathBuf::from),
             uid,
             user: User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name),
             rss_bytes: status_number::<u64>(&status, "VmRSS", 0)
@@ -123,6 +127,8 @@ impl Process {
         }
     }
 
+    /// The arguments. Not from `remoteprocess`, which leaves out empty ones and refuses all
+    /// when one is not UTF-8 (0.5.5).
     fn cmdline(&self) -> Result<Vec<String>, ProcessError> {
         let text = self.read("cmdline")?;
         let text = text.strip_suffix(b"\0").unwrap_or(&text);
@@ -131,6 +137,10 @@ impl Process {
         }
         let words = text.split(|&byte| byte == 0);
         Ok(words.map(|word| String::from_utf8_lossy(word).into_owned()).collect())
+    }
+
+    fn remote(&self) -> Option<remoteprocess::Process> {
+        remoteprocess::Process::new(self.pid).ok()
     }
 
     /// The text of a link in the process's directory.
