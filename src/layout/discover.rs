@@ -201,18 +201,19 @@ pub fn discover(target: &Target<'_>) -> Result<Vec<Runtime>, DiscoverError> {
     if let Some(module) = modules.iter().find(|module| is_pypy(&module.file_name())) {
         return Err(DiscoverError::PyPy { module: module.path().to_owned() });
     }
-    // Modules with Python in their name and the program itself, then any other: an embedder
-    // may have linked Python into whatever it likes.
-    let (likely, others): (Vec<_>, Vec<_>) = modules
-        .iter()
-        .enumerate()
-        .partition(|(index, module)| *index == 0 || module.file_name().contains("python"));
+    // The program itself and what is called libpython or python; only without any success all
+    // others, since an embedder may have linked Python into whatever it likes.
+    let (likely, others): (Vec<_>, Vec<_>) =
+        modules.iter().enumerate().partition(|(index, module)| {
+            let name = module.file_name();
+            *index == 0 || name.starts_with("libpython") || name.starts_with("python")
+        });
+    let count = likely.len();
     let mut problem = None;
     let mut old = None;
     let mut looks = Vec::new();
-    for (index, module) in likely.into_iter().chain(others) {
-        // An extension module may be called python-something, but never defines the runtime.
-        if !looks.is_empty() && index != 0 && !module.file_name().contains("python") {
+    for (position, (index, module)) in likely.into_iter().chain(others).enumerate() {
+        if position >= count && (!looks.is_empty() || old.is_some()) {
             break;
         }
         match look(target, module) {

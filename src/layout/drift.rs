@@ -56,3 +56,82 @@ pub fn adapt_gc_state(
     let was = std::mem::replace(&mut generations.offset, start);
     Ok(Some(format!("the generations lie at {start} of the GC state instead of {was}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::tables;
+    use crate::memory::{MemoryError, ReadStats};
+
+    /// A GC state of 512 bytes.
+    struct State(Address, Vec<u8>);
+
+    impl MemorySource for State {
+        fn read(&self, address: Address, buffer: &mut [u8]) -> Result<()> {
+            let fault = MemoryError::Fault { address, length: buffer.len() };
+            let start = address.get().checked_sub(self.0.get()).ok_or(fault)? as usize;
+            let bytes = self.1.get(start..start + buffer.len()).ok_or(fault)?;
+            buffer.copy_from_slice(bytes);
+            Ok(())
+        }
+
+        fn stats(&self) -> ReadStats {
+            ReadStats::default()
+        }
+    }
+
+    const AT: Address = Address::new(0x7000_0000);
+
+    fn state(pointer_at: usize, first: u64) -> State {
+        let mut bytes = vec![0; 512];
+        bytes[pointer_at..pointer_at + 8].copy_from_slice(&first.to_le_bytes());
+        State(AT, bytes)
+    }
+
+    fn generations(table: &Table) -> u64 {
+        table.structs["GcState"].fields["generations"].offset
+    }
+
+    #[test]
+    fn the_generations_of_3_13_are_where_their_pointer_says() {
+        for (micro, start) in [(0, 24), (5, 20), (18, 20)] {
+            let version = Version::release(3, 13, micro);
+            let mut table = tables::named("3.13", "gil").unwrap();
+            let memory = state(96, AT.get() + start);
+            let changed = adapt_gc_state(&memory, &mut table, AT, version).unwrap();
+            assert_eq!(generations(&table), start);
+            assert_eq!(changed.is_some(), micro != 0);
+        }
+    }
+
+    #[test]
+    fn a_wild_pointer_changes_nothing() {
+        for first in [0, 1, AT.get() - 8, AT.get() + 22, AT.get() + 4096, u64::MAX] {
+            let mut table = tables::named("3.12", "gil").unwrap();
+            let before = table.clone();
+            let version = Version::release(3, 12, 1);
+            let changed = adapt_gc_state(&state(96, first), &mut table, AT, version).unwrap();
+            assert_eq!((changed, table), (None, before), "{first:#x}");
+        }
+    }
+
+    #[test]
+    fn the_incremental_collector_of_3_14() {
+        let mut table = tables::named("3.14", "gil").unwrap();
+        let version = Version::release(3, 14, 2);
+        table.structs.get_mut("GcState").unwrap().size = 240;
+        // What lies where 3.14.5+ has the pointer belongs to the interpreter.
+        let memory = state(256, 0x1234);
+        assert!(adapt_gc_state(&memory, &mut table, AT, version).unwrap().is_some());
+        let fields = &table.structs["GcState"].fields;
+        assert_eq!(fields["generations"].offset, 24);
+        assert_eq!(fields["permanent"].offset, 96);
+        assert!(!fields.contains_key("generation0"));
+
+        let mut table = tables::named("3.14", "gil").unwrap();
+        let before = table.clone();
+        let memory = state(256, AT.get() + 24);
+        let changed = adapt_gc_state(&memory, &mut table, AT, Version::release(3, 14, 5)).unwrap();
+        assert_eq!((changed, table), (None, before));
+    }
+}
