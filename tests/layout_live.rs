@@ -1,5 +1,7 @@
 //! Discovery, resolving and validation against live interpreters of every version here.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // helpers of tests
+
 use pyattach::layout::Flavour;
 use pyattach::layout::Layout;
 use pyattach::layout::discover::{DiscoverError, Target, discover};
@@ -440,5 +442,132 @@ fn several_interpreters_validate() {
         let layout = Python::start(interpreter.command(&program)).layout();
         let checks = layout.origin.checks.join("\n");
         assert!(checks.contains("ends at the main one (4)"), "{}: {checks}", interpreter.name);
+    }
+}
+
+/// A program that looks like a Python from outside: `runtime` is C for the start of a runtime.
+fn impostor(runtime: &str, strip: bool) -> (Python, tempfile::TempDir) {
+    let folder = scratch();
+    let (source, program) = (folder.path().join("host.c"), folder.path().join("host"));
+    let text = format!(
+        "#include <stdio.h>\nstruct head {{ char cookie[8]; unsigned long words[200]; }};\n\
+         {runtime};\nint main(void) {{ puts(\"READY\"); fflush(stdout); return getchar(); }}\n"
+    );
+    std::fs::write(&source, text).unwrap();
+    let mut command = Command::new("cc");
+    command.arg("-rdynamic").arg(&source).arg("-o").arg(&program);
+    if strip {
+        command.arg("-s");
+    }
+    assert!(command.status().unwrap().success());
+    (Python::start(Command::new(&program)), folder)
+}
+
+#[test]
+fn unsupported_builds_are_told_apart() {
+    let exported = "struct head _PyRuntime =";
+    let (python, _folder) =
+        impostor(&format!("{exported} {{ \"xdebugpy\", {{ 0x031000a3, 0 }} }}"), false);
+    match refusal(&python) {
+        DiscoverError::TooNew { version } => assert_eq!(version, "3.16.0a3"),
+        other => panic!("{other:?}"),
+    }
+    let (python, _folder) =
+        impostor(&format!("{exported} {{ \"xdebugpy\", {{ 0x030e02f0, 1 }} }}"), false);
+    let error = refusal(&python);
+    assert!(matches!(error, DiscoverError::FreeThreaded { .. }), "{error:?}");
+    assert!(error.hint().is_some() && error.is_unsupported());
+
+    let (python, _folder) = impostor(&format!("{exported} {{ \"nothing!\" }}"), false);
+    let error = refusal(&python);
+    assert!(matches!(error, DiscoverError::UnknownVersion { .. }), "{error:?}");
+
+    let traced = "unsigned long Py_Version = 0x030b07f0; void _Py_AddToAllObjects(void) {}\n";
+    let (python, _folder) = impostor(&format!("{traced} {exported} {{ \"\" }}"), false);
+    let error = refusal(&python);
+    assert!(matches!(error, DiscoverError::TraceRefs { .. }), "{error:?}");
+}
+
+#[test]
+fn a_runtime_without_a_symbol_is_found() {
+    // Values that no build has: found, and then refused for what they are.
+    let head = "{ \"xdebugpy\", { 0x030e02f0, 0 } }";
+    for (declaration, found_by) in [
+        ("static struct head hidden __attribute__((section(\".PyRuntime\"), used)) =", "section"),
+        ("static struct head hidden __attribute__((used)) =", "cookie"),
+        ("struct head _PyRuntime __attribute__((visibility(\"hidden\"))) =", "symbol"),
+    ] {
+        let (python, _folder) = impostor(&format!("{declaration} {head}"), found_by != "symbol");
+        python.with(|target| {
+            let runtimes = discover(target).unwrap();
+            assert_eq!(runtimes.len(), 1);
+            assert!(runtimes[0].found_by.contains(found_by), "{:?}", runtimes[0]);
+            assert_eq!(runtimes[0].version.to_string(), "3.14.2");
+            let error = resolve(target, &runtimes[0]).unwrap_err();
+            assert!(matches!(error, ResolveError::DebugOffsets(_)), "{error:?}");
+            assert!(error.is_unsupported());
+        });
+    }
+}
+
+#[test]
+fn a_32_bit_program_is_refused() {
+    let python = Python::start({
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo READY; read line"]);
+        shell
+    });
+    python.with(|target| {
+        let folder = scratch();
+        let path = folder.path().join("small");
+        let mut header = std::fs::read("/proc/self/exe").unwrap()[..4096].to_vec();
+        header[4] = 1;
+        std::fs::write(&path, header).unwrap();
+        let open = |_: &Mapping| File::open(&path);
+        let error = discover(&Target { open: &open, ..*target }).unwrap_err();
+        assert!(matches!(error, DiscoverError::Bits32 { .. }), "{error:?}");
+    });
+}
+
+/// The memory of a process with other words at some places.
+struct Damaged<'a> {
+    memory: &'a dyn MemorySource,
+    seed: u64,
+}
+
+impl MemorySource for Damaged<'_> {
+    fn read(&self, address: Address, buffer: &mut [u8]) -> Result<(), MemoryError> {
+        self.memory.read(address, buffer)?;
+        // One word in sixteen is changed: the same ones at every read.
+        let hash = ((address.get() / 8) ^ self.seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let byte = buffer.get_mut((hash as usize >> 4) % 8);
+        if let Some(byte) = byte.filter(|_| hash.is_multiple_of(16)) {
+            *byte ^= (hash >> 8) as u8 | 1;
+        }
+        Ok(())
+    }
+
+    fn stats(&self) -> ReadStats {
+        ReadStats::default()
+    }
+}
+
+#[test]
+fn damaged_memory_is_an_error_within_bounds() {
+    for interpreter in interpreters() {
+        let python = interpreter.start();
+        python.with(|target| {
+            let runtimes = discover(target).unwrap();
+            let mut refused = 0;
+            for seed in 0..12 {
+                let memory = Damaged { memory: target.memory, seed };
+                let target = Target { memory: &memory, ..*target };
+                let started = std::time::Instant::now();
+                refused += u32::from(resolve(&target, &runtimes[0]).is_err());
+                assert!(started.elapsed().as_secs() < 5, "{}", interpreter.name);
+            }
+            // Most seeds hit something that matters.
+            assert!(refused > 4, "{}: {refused}", interpreter.name);
+        });
     }
 }

@@ -113,21 +113,20 @@ pub struct Elf<'a> {
 }
 
 impl<'a> Elf<'a> {
-    /// The symbols called `names`, each from the dynamic table or else the static one.
+    /// The symbols called `names`, from the dynamic table, or when that has none of them from
+    /// the static one (an executable that exports nothing and was not stripped).
     pub fn symbols<const N: usize>(&self, names: [&str; N]) -> [Option<Symbol>; N] {
         let mut found = [None; N];
         self.search(self.file.elf_dynamic_symbol_table(), &names, &mut found);
+        if found.iter().all(Option::is_none) {
+            self.search(self.file.elf_symbol_table(), &names, &mut found);
+        }
         found
     }
 
     /// The symbol called `name`, from the dynamic table or else the static one.
     pub fn symbol(&self, name: &str) -> Option<Symbol> {
-        let mut found = [None];
-        self.search(self.file.elf_dynamic_symbol_table(), &[name], &mut found);
-        if found[0].is_none() {
-            self.search(self.file.elf_symbol_table(), &[name], &mut found);
-        }
-        found[0]
+        self.symbols([name])[0]
     }
 
     fn search(

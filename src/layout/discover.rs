@@ -198,7 +198,11 @@ pub fn discover(target: &Target<'_>) -> Result<Vec<Runtime>, DiscoverError> {
         Module::all(target.maps).into_iter().filter(Module::is_code).collect();
     let executable = modules.first().map(|module| module.path().to_owned()).unwrap_or_default();
 
-    if let Some(module) = modules.iter().find(|module| is_pypy(&module.file_name())) {
+    if let Some(module) = modules.iter().enumerate().find_map(|(index, module)| {
+        let name = module.file_name();
+        // Other things may be called pypy-something; the program itself may be static.
+        (name.starts_with("libpypy") || (index == 0 && name.starts_with("pypy"))).then_some(module)
+    }) {
         return Err(DiscoverError::PyPy { module: module.path().to_owned() });
     }
     // The program itself and what is called libpython or python; only without any success all
@@ -259,10 +263,6 @@ pub fn discover(target: &Target<'_>) -> Result<Vec<Runtime>, DiscoverError> {
     }
 }
 
-fn is_pypy(name: &str) -> bool {
-    name.starts_with("libpypy") || name.starts_with("pypy")
-}
-
 /// Looks into a module: its file, or when that cannot be opened its image in memory.
 fn look(target: &Target<'_>, module: &Module) -> Result<Look, BinaryError> {
     match look_at_file(target, module) {
@@ -274,11 +274,7 @@ fn look(target: &Target<'_>, module: &Module) -> Result<Look, BinaryError> {
 fn look_at_file(target: &Target<'_>, module: &Module) -> Result<Look, BinaryError> {
     let image = Image::from_file((target.open)(module.first())?);
     let elf = image.parse()?;
-    let mut symbols = elf.symbols(SYMBOLS);
-    if symbols[0].is_none() && symbols[2].is_none() {
-        // Statically linked without exporting: the static table, when it is still there.
-        symbols[0] = elf.symbol(SYMBOLS[0]);
-    }
+    let symbols = elf.symbols(SYMBOLS);
     let bias = module.load_bias(&elf).ok_or_else(|| BinaryError::Malformed {
         reason: "no segment of the file is mapped".to_owned(),
     })?;

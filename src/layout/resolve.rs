@@ -151,13 +151,15 @@ pub fn resolve_first<'r>(
 pub fn resolve(target: &Target<'_>, runtime: &Runtime) -> Result<Layout, ResolveError> {
     let result = resolve_as(target, runtime, runtime.flavour);
     // Names and symbols may hide that it is a debug build; the process itself cannot.
-    if matches!(result, Err(ResolveError::Misfit { .. }))
-        && runtime.flavour == Flavour::Gil
-        && let Ok(layout) = resolve_as(target, runtime, Flavour::Debug)
-    {
-        return Ok(layout);
+    match result {
+        Err(ResolveError::Misfit { .. })
+            if runtime.flavour == Flavour::Gil
+                && tables::of(runtime.version, Flavour::Debug).is_some() =>
+        {
+            resolve_as(target, runtime, Flavour::Debug).or(result)
+        }
+        _ => result,
     }
-    result
 }
 
 fn resolve_as(

@@ -51,6 +51,7 @@ pub fn known() -> Vec<String> {
 mod tests {
     use super::*;
     use crate::layout::structs::Structs;
+    use proptest::prelude::*;
 
     #[test]
     fn every_table_parses_and_is_complete() {
@@ -69,5 +70,29 @@ mod tests {
         let name = |(major, minor): (u8, u8)| format!("{major}.{minor}");
         assert_eq!(TABLES.first().map(|t| t.0.to_owned()), Some(name(OLDEST)));
         assert_eq!(TABLES.last().map(|t| t.0.to_owned()), Some(name(NEWEST)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn damaged_tables_are_errors(
+            index in 0..TABLES.len(),
+            flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+            copy in prop::collection::vec(any::<u8>(), 0..64),
+        ) {
+            let mut text = TABLES[index].2.as_bytes().to_vec();
+            for (at, value) in flips {
+                let at = at.index(text.len());
+                text[at] = value;
+            }
+            // Whatever still parses can be asked for its fields.
+            if let Ok(table) = serde_json::from_slice::<Table>(&text) {
+                let _ = Structs::from_table(&table);
+                for field in table.structs.values().flat_map(|found| found.fields.values()) {
+                    let _ = (field.in_bytes(&copy), field.pointer_in(&copy), field.end());
+                }
+            }
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::version::Version;
 use crate::memory::{Address, MemoryError, MemorySource};
 use thiserror::Error;
 
-const MAX_INTERPRETERS: usize = 1 << 12;
+const MAX_INTERPRETERS: usize = 1 << 10;
 /// Thread states looked at in each interpreter: enough to see that the links are right.
 const MAX_THREADS: usize = 64;
 /// Tag bits in the links of the GC lists (Include/internal/pycore_gc.h).
