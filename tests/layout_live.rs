@@ -2,10 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // helpers of tests
 
-use pyattach::layout::Flavour;
-use pyattach::layout::Layout;
 use pyattach::layout::discover::{DiscoverError, Target, discover};
 use pyattach::layout::resolve::{ResolveError, resolve, resolve_first};
+use pyattach::layout::{Flavour, Layout, Version};
 use pyattach::memory::{Address, MemoryError, MemorySource, ReadStats};
 use pyattach::process::Mapping;
 use std::fs::File;
@@ -90,13 +89,24 @@ struct Interpreter {
     name: String,
     program: PathBuf,
     root: Option<PathBuf>,
+    /// Run with the loader, the libraries and the standard library of this root, without
+    /// entering it.
+    libraries: Option<PathBuf>,
 }
 
 impl Interpreter {
     fn command(&self, program: &str) -> Command {
-        let mut command = match &self.root {
-            None => Command::new(&self.program),
-            Some(root) => {
+        let mut command = match (&self.root, &self.libraries) {
+            (None, None) => Command::new(&self.program),
+            (None, Some(libraries)) => {
+                let mut command = Command::new(libraries.join("lib64/ld-linux-x86-64.so.2"));
+                command.arg("--library-path").arg(libraries.join("usr/lib/x86_64-linux-gnu"));
+                command.arg(&self.program).env("PYTHONHOME", libraries.join("usr"));
+                // -I would leave PYTHONHOME out.
+                command.args(["-s", "-S", "-c", program]);
+                return command;
+            }
+            (Some(root), _) => {
                 let mut command = Command::new("chroot");
                 command.arg(root).arg(&self.program);
                 command
@@ -142,12 +152,22 @@ fn interpreters() -> Vec<Interpreter> {
         let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let minor = name.strip_prefix("3.").and_then(|rest| rest.split('.').next()?.parse().ok());
         if minor.is_some_and(|minor: u32| minor >= 8) {
-            all.push(Interpreter { name, program: root.join("bin/python3"), root: None });
+            all.push(Interpreter {
+                name,
+                program: root.join("bin/python3"),
+                root: None,
+                libraries: None,
+            });
         }
     }
     if Path::new("/usr/bin/python3").exists() {
         let program = PathBuf::from("/usr/bin/python3");
-        all.push(Interpreter { name: "distribution".to_owned(), program, root: None });
+        all.push(Interpreter {
+            name: "distribution".to_owned(),
+            program,
+            root: None,
+            libraries: None,
+        });
     }
     for (root, programs) in [
         ("sid", &["python3.13", "python3.14", "python3.14d", "python3.15"][..]),
@@ -162,8 +182,22 @@ fn interpreters() -> Vec<Interpreter> {
                     name: format!("{program} in {}", root.display()),
                     program: path,
                     root: Some(root.clone()),
+                    libraries: None,
                 });
             }
+        }
+    }
+    // The Py_DEBUG builds that come with the debug files.
+    for (series, libraries) in [("3.11", None), ("3.13", Some("sid")), ("3.15", Some("sid"))] {
+        let program = store().join(format!("debug/{series}/usr/bin/python{series}d"));
+        let home = match libraries {
+            None => PathBuf::from("/"),
+            Some(root) => store().join(root),
+        };
+        // They need the standard library of their series.
+        if program.exists() && home.join(format!("usr/lib/python{series}/os.py")).exists() {
+            let libraries = libraries.map(|_| home);
+            all.push(Interpreter { name: format!("{series}d"), program, root: None, libraries });
         }
     }
     assert!(!all.is_empty(), "there is no Python on this machine");
@@ -238,7 +272,10 @@ fn scratch() -> tempfile::TempDir {
 
 #[test]
 fn a_python_that_is_starting_or_ending_is_refused_for_now() {
-    for interpreter in interpreters().into_iter().filter(|one| one.root.is_none()) {
+    for interpreter in interpreters() {
+        if interpreter.root.is_some() || interpreter.libraries.is_some() {
+            continue; // the folder with the codecs is outside
+        }
         // The codecs are imported before the interpreter counts as initialised.
         let folder = scratch();
         let package = folder.path().join("encodings");
@@ -340,7 +377,8 @@ fn a_separate_debug_file_is_found_by_build_id() {
         return;
     }
     let program = PathBuf::from("/usr/bin/python3.13");
-    let python = Interpreter { name: "3.13".to_owned(), program, root: Some(root) }.start();
+    let python =
+        Interpreter { name: "3.13".to_owned(), program, root: Some(root), libraries: None }.start();
     python.with(|target| {
         let target = Target { root: &debug, ..*target };
         let layout = resolve(&target, &discover(&target).unwrap()[0]).unwrap();
@@ -568,6 +606,26 @@ fn damaged_memory_is_an_error_within_bounds() {
             }
             // Most seeds hit something that matters.
             assert!(refused > 4, "{}: {refused}", interpreter.name);
+        });
+    }
+}
+
+#[test]
+fn the_layout_of_another_series_is_refused() {
+    for interpreter in interpreters() {
+        let python = interpreter.start();
+        python.with(|target| {
+            let mut runtime = discover(target).unwrap().remove(0);
+            let own = runtime.version;
+            // Not the series' own build: nothing says at once which table is right.
+            runtime.build_id = None;
+            for minor in (8..=15).filter(|minor| *minor != own.minor) {
+                runtime.version = Version { minor, ..own };
+                runtime.exact = false;
+                let result = resolve(target, &runtime);
+                let name = &interpreter.name;
+                assert!(result.is_err(), "{name} as 3.{minor}: {:?}", result.unwrap().origin);
+            }
         });
     }
 }

@@ -334,3 +334,37 @@ fn sizes_are_those_of_the_live_processes() {
         assert_eq!(table.structs[structure].size, size, "{series} {structure}");
     }
 }
+
+#[test]
+fn check_tells_the_differences() {
+    for build in pyenv_builds() {
+        let differences = extract::check(&build.files, Identity::default()).unwrap();
+        assert_eq!(differences, [], "{:?}", build.files);
+    }
+    // A build of another patch release, where there is one with debug files.
+    let newer: Vec<Build> = distribution_builds()
+        .into_iter()
+        .filter(|build| build.version == Some(Version::release(3, 13, 18)))
+        .collect();
+    for build in newer.into_iter().take(1) {
+        let identity = Identity { version: build.version, flavour: None };
+        let differences = extract::check(&build.files, identity).unwrap();
+        let lines: Vec<String> = differences.iter().map(ToString::to_string).collect();
+        assert!(
+            lines.contains(&"GcState.generations: table [24, 72], found [20, 72]".to_owned()),
+            "{lines:#?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_interpreter_is_refused() {
+    let extract = |path: &str| extract::extract(&[path.into()], Identity::default()).unwrap_err();
+    assert!(matches!(extract("/no/such/file"), ExtractError::File { .. }));
+    assert!(matches!(extract("/proc/self/cmdline"), ExtractError::File { .. }));
+    // This test program has debug information, but not of a Python.
+    match extract("/proc/self/exe") {
+        error @ ExtractError::NoStruct { .. } => assert!(error.hint().is_some()),
+        other => panic!("{other:?}"),
+    }
+}

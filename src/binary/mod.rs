@@ -21,7 +21,9 @@ use std::fs::File;
 use thiserror::Error;
 
 /// Opens the file behind a mapping of the target, even when its path means something else in
-/// our mount namespace or no longer exists.
+/// our mount namespace or no longer exists. (The kernel writes the paths of a map file as they
+/// are seen from the reader's root: those of a process in a chroot are real paths here, those in
+/// another mount namespace have to be looked up under the target's root.)
 pub type Open<'a> = &'a dyn Fn(&Mapping) -> std::io::Result<File>;
 
 /// Why an ELF image could not be used.

@@ -145,10 +145,10 @@ impl DiscoverError {
             Self::TooNew { .. } => Some("look for a newer pyattach"),
             Self::FreeThreaded { .. } => Some("run the program with the ordinary build of Python"),
             Self::TraceRefs { .. } => Some("run the program with a build without Py_TRACE_REFS"),
-            Self::Unreadable { .. } | Self::Memory(_) => {
+            Self::Unreadable { .. } | Self::Memory(MemoryError::Denied) => {
                 Some("run as the owner of the process, or as root")
             }
-            Self::UnknownVersion { .. } | Self::Bits32 { .. } => None,
+            Self::UnknownVersion { .. } | Self::Bits32 { .. } | Self::Memory(_) => None,
         }
     }
 

@@ -39,7 +39,7 @@ pub enum ResolveError {
         known: String,
     },
     /// The interpreter is not set up yet.
-    #[error("Python {version} is still starting in this process")]
+    #[error("Python {version} is not initialised in this process: still starting, or already ended")]
     Starting {
         /// Its version, or its series.
         version: String,
@@ -94,7 +94,7 @@ impl ResolveError {
                 "this may be a patched or unusual build: install the debug information of this \
                  very build, or make a table from it with `pyattach layout extract`",
             ),
-            Self::Memory(error) if !error.is_fault() => {
+            Self::Memory(MemoryError::Denied) => {
                 Some("run as the owner of the process, or as root")
             }
             Self::NoRuntime

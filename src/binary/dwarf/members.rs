@@ -3,14 +3,15 @@
 use super::{Member, Slice};
 use gimli::constants as dw;
 use gimli::{AttributeValue, DebuggingInformationEntry as Entry, UnitOffset};
+use std::cell::Cell;
 
 /// Typedefs of typedefs, structs within structs, arrays of arrays: real types nest less.
 const MAX_DEPTH: usize = 32;
-/// Members of one struct; the largest struct of CPython has a few hundred.
-const MAX_MEMBERS: usize = 1 << 16;
 
 /// A unit and the file it belongs to.
 pub(super) struct Unit<'d, 'a> {
+    /// Entries that may still be looked at: types of a damaged file may contain themselves.
+    budget: &'d Cell<u64>,
     dwarf: &'d gimli::Dwarf<Slice<'a>>,
     unit: &'d gimli::Unit<Slice<'a>>,
 }
@@ -32,8 +33,9 @@ impl<'d, 'a> Unit<'d, 'a> {
     pub(super) fn new(
         dwarf: &'d gimli::Dwarf<Slice<'a>>,
         unit: &'d gimli::Unit<Slice<'a>>,
+        budget: &'d Cell<u64>,
     ) -> Self {
-        Self { dwarf, unit }
+        Self { dwarf, unit, budget }
     }
 
     pub(super) fn entries(&self) -> gimli::EntriesCursor<'_, Slice<'a>> {
@@ -156,9 +158,8 @@ impl<'a> Unit<'_, 'a> {
         let mut entries = self.unit.entries_at_offset(at).ok()?;
         entries.next_dfs().ok()??;
         let mut next = entries.next_dfs().ok()?.is_some_and(|entry| entry.depth() == 1);
-        let mut seen = 0;
-        while next && seen < MAX_MEMBERS {
-            seen += 1;
+        while next && self.budget.get() > 0 {
+            self.budget.set(self.budget.get() - 1);
             let entry = entries.current()?;
             if entry.tag() == dw::DW_TAG_member {
                 match self.name_of(entry) {

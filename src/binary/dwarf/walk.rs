@@ -5,9 +5,16 @@ use super::{DebugInfo, Query, Slice, Struct};
 use crate::binary::BinaryError;
 use gimli::constants as dw;
 use rustc_hash::FxHashMap;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 /// No real file has more; each unit costs at least a dozen bytes of it.
 const MAX_UNITS: usize = 1 << 16;
+/// Members looked at in all; the structs of a CPython take some thousands.
+const MAX_MEMBERS: u64 = 1 << 22;
+/// A CPython takes well under a second. Units of a damaged file may all share one huge table
+/// of abbreviations.
+const MAX_TIME: Duration = Duration::from_secs(20);
 
 /// Looks for the structs of `queries`; the answer has one slot for each of them. Units whose
 /// name contains one of `likely` are read first.
@@ -37,8 +44,11 @@ pub fn find_structs(
         found: vec![None; queries.len()],
         queries,
     };
+    let budget = Cell::new(MAX_MEMBERS);
+    let deadline = Instant::now() + MAX_TIME;
     let mut later = Vec::new();
     for header in headers {
+        in_time(deadline)?;
         let Ok(unit) = dwarf.unit(header) else { continue };
         let promising = unit.name.as_ref().is_some_and(|name| {
             let name = name.to_string_lossy();
@@ -48,7 +58,7 @@ pub fn find_structs(
             later.push(unit);
             continue;
         }
-        search.unit(&Unit::new(&dwarf, &unit));
+        search.unit(&Unit::new(&dwarf, &unit, &budget));
         if search.complete(|_| true) {
             return Ok(search.found);
         }
@@ -57,9 +67,17 @@ pub fn find_structs(
         if search.complete(|query| query.everywhere) {
             break;
         }
-        search.unit(&Unit::new(&dwarf, &unit));
+        in_time(deadline)?;
+        search.unit(&Unit::new(&dwarf, &unit, &budget));
     }
     Ok(search.found)
+}
+
+fn in_time(deadline: Instant) -> Result<(), BinaryError> {
+    if Instant::now() < deadline {
+        return Ok(());
+    }
+    Err(BinaryError::Dwarf { reason: format!("not read within {} s", MAX_TIME.as_secs()) })
 }
 
 struct Search<'q> {
