@@ -39,7 +39,9 @@ pub enum ResolveError {
         known: String,
     },
     /// The interpreter is not set up yet.
-    #[error("Python {version} is not initialised in this process: still starting, or already ended")]
+    #[error(
+        "Python {version} is not initialised in this process: still starting, or already ended"
+    )]
     Starting {
         /// Its version, or its series.
         version: String,
@@ -185,8 +187,12 @@ fn resolve_as(
     let traits = Traits::of(version, flavour);
     state(target, runtime, &table)?;
     if let Some(gc) = main_gc_state(target, runtime, &table, traits)? {
-        let changed = adapt_gc_state(target.memory, &mut table, gc, version)?;
-        origin.sources.extend(changed);
+        match adapt_gc_state(target.memory, &mut table, gc, version) {
+            Ok(changed) => origin.sources.extend(changed),
+            // A wild pointer: validation says which.
+            Err(error) if error.is_fault() => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     let structs = Structs::from_table(&table)?;
     let findings =
@@ -260,7 +266,8 @@ fn base(
 }
 
 /// The structs that the debug information of a module describes, in its file or in a separate
-/// one (found by `build_id` when the file itself is gone). Debug information that cannot be read is as good as none.
+/// one (found by `build_id` when the file itself is gone). Debug information that cannot be
+/// read is as good as none.
 fn debug_information(
     target: &Target<'_>,
     module: &Module,
