@@ -67,18 +67,6 @@ finish() {
 
 require_root() { ((EUID == 0)) || fail "unpacking $1 needs root"; }
 
-# The mirror of Debian itself (not of its security updates) that this machine's apt is configured with.
-mirror() {
-    local found
-    found=$(apt-get indextargets --format '$(REPO_URI) $(ORIGIN)/$(LABEL)' 'Created-By: Packages' |
-        awk '$2 == "Debian/Debian" { print $1; exit }')
-    if [[ -z $found ]]; then # no lists on this machine yet: go by the addresses
-        found=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m 1 -E '/debian/?$' || true)
-    fi
-    [[ -n $found ]] || fail "no Debian mirror in this machine's apt configuration"
-    printf '%s' "$found"
-}
-
 # apt_of SUITE COMMAND…: an apt program with lists, cache and package state of its own, looking at SUITE only.
 # The suite "host" is what the machine itself is configured with.
 apt_of() {
@@ -100,11 +88,26 @@ lists_of() {
     : >"$home/state/status"
     if [[ $suite != host ]]; then
         [[ -f $keyring ]] || fail "$keyring is missing: install debian-archive-keyring"
-        printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$(mirror)" "$suite" >"$home/sources.list"
+        local address
+        address=$(mirror)
+        printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$address" "$suite" >"$home/sources.list"
     fi
     say "reading the package lists of $suite"
     apt_of "$suite" apt-get update
     : >"$home/fresh"
+}
+
+# The mirror of Debian itself (not of its security updates) that this machine's apt is configured with.
+mirror() {
+    local format='$(REPO_URI) $(ORIGIN)/$(LABEL)' found
+    found=$(apt-get indextargets --format "$format" 'Created-By: Packages')
+    if [[ $found != *Debian/Debian* ]]; then # apt knows origins from its lists, and a fresh machine has none yet
+        lists_of host >&2
+        found=$(apt_of host apt-get indextargets --format "$format" 'Created-By: Packages')
+    fi
+    found=$(awk '$2 == "Debian/Debian" && !one++ { print $1 }' <<<"$found")
+    [[ -n $found ]] || fail "no Debian mirror in this machine's apt configuration"
+    printf '%s' "$found"
 }
 
 # download SUITE FOLDER PACKAGE…: fetches these packages, verified by apt, without dependencies.
