@@ -20,6 +20,7 @@ static uint64_t largest[KEPT]; /* descending */
 static uint64_t ticks;
 static uint64_t sum_ns;
 static uint64_t generation;
+static uint64_t looks; /* never reset */
 
 static uint64_t now_ns(void)
 {
@@ -49,6 +50,7 @@ static void *run(void *unused)
         nanosleep(&tick, NULL);
         uint64_t now = now_ns();
         pthread_mutex_lock(&lock);
+        looks++;
         if (seen == generation) { /* a gap that began before a reset is nobody's */
             ticks++;
             sum_ns += now - last;
@@ -59,6 +61,26 @@ static void *run(void *unused)
         last = now;
     }
     return NULL;
+}
+
+/*
+ * Waits for the second look from now on. After a stop the caller may run before the ticker does, and the gap is known only
+ * when the ticker has looked.
+ */
+static void wait_for_looks(void)
+{
+    struct timespec tick = {0, TICK_NS};
+    uint64_t first = 0, now;
+    for (int started = 0;; started = 1) {
+        pthread_mutex_lock(&lock);
+        now = looks;
+        pthread_mutex_unlock(&lock);
+        if (!started)
+            first = now;
+        if (now - first >= 2)
+            return;
+        nanosleep(&tick, NULL);
+    }
 }
 
 int ticker_start(void)
@@ -79,11 +101,13 @@ void ticker_reset(void)
     sum_ns = 0;
     generation++;
     pthread_mutex_unlock(&lock);
+    wait_for_looks(); /* from here on every gap counts */
 }
 
 /* Writes up to `room` of the largest gaps in ns, descending, to `gaps`; the number of ticks and their sum beside them. */
 int ticker_read(uint64_t *gaps, int room, uint64_t *count, uint64_t *total_ns)
 {
+    wait_for_looks();
     pthread_mutex_lock(&lock);
     int given = 0;
     for (; given < room && given < KEPT && largest[given] != 0; given++)
