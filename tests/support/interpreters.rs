@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use super::{fixtures, scratch};
+use super::{fixtures, scratch, tell};
 
 /// How an interpreter was built and where it lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -243,7 +243,7 @@ pub(crate) fn interpreters() -> &'static [Interpreter] {
             if std::env::var_os("PYATTACH_REQUIRE_MATRIX").is_some() {
                 return Err(format!("the whole matrix is required\n{}", missing.join("\n")));
             }
-            eprintln!("{}", missing.join("\n"));
+            tell(&missing.join("\n"));
         }
         if let Ok(only) = std::env::var("PYATTACH_TEST_ONLY") {
             found.retain(|interpreter| interpreter.label.contains(&only));

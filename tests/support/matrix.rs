@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Interpreter, interpreters};
+use super::{Interpreter, interpreters, tell};
 
 /// How many interpreters are tested at a time.
 const AT_ONCE: usize = 2;
@@ -30,7 +30,7 @@ pub(crate) fn for_each_of(
         let narrowed = std::env::var_os("PYATTACH_TEST_ONLY").is_some();
         let required = std::env::var_os("PYATTACH_REQUIRE_MATRIX").is_some();
         assert!(narrowed || !required, "no interpreter of the matrix fits this test");
-        eprintln!("not run: this machine has no interpreter that fits this test");
+        tell("not run: this machine has no interpreter that fits this test");
         return;
     }
     let next = AtomicUsize::new(0);

@@ -9,7 +9,6 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::print_stderr,
     reason = "every test binary uses another part of the harness, and a harness fails by panicking"
 )]
 
@@ -23,6 +22,7 @@ pub(crate) use interpreters::{Flavour, Interpreter, interpreters};
 pub(crate) use matrix::{for_each_interpreter, for_each_of};
 pub(crate) use program::{Outcome, pyattach, pyattach_json, pyattach_within};
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -37,4 +37,10 @@ pub(crate) fn fixtures() -> PathBuf {
 /// A folder for files of tests, which targets in another root see as `/tmp`: translate paths by [`Interpreter::inside`].
 pub(crate) fn scratch() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+}
+
+/// A line on stderr that is seen: what `eprintln!` writes is kept back for tests that pass.
+fn tell(text: &str) {
+    // Nobody is there to be told that it failed.
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
