@@ -1,8 +1,6 @@
 //! ELF and DWARF reading against the compiler and the loader themselves: offsets are compared
 //! with `offsetof`, symbols in memory with symbols in files. Then the same on damaged files.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // helpers of tests
-
 use proptest::prelude::*;
 use pyattach::binary::dwarf::{DebugInfo, Member, Query, Struct, find_structs};
 use pyattach::binary::{BinaryError, Image, MemoryImage, Module};

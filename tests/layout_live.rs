@@ -1,7 +1,5 @@
 //! Discovery, resolving and validation against live interpreters of every version here.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // helpers of tests
-
 use pyattach::layout::discover::{DiscoverError, Target, discover};
 use pyattach::layout::resolve::{ResolveError, resolve, resolve_first};
 use pyattach::layout::{Flavour, Layout, Version};

@@ -3,8 +3,6 @@
 //! With `PYATTACH_WRITE_TABLES=1` the tables are written instead of compared: the way to make
 //! a new one (see docs/new-python-version.md).
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // helpers of tests
-
 use pyattach::binary::{Elf, Image};
 use pyattach::layout::Version;
 use pyattach::layout::extract::{self, ExtractError, Identity};
