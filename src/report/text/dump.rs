@@ -53,7 +53,7 @@ fn write_group(out: &mut impl Write, group: &[&ThreadRow], several: bool) -> io:
     if group.len() == 1 {
         write!(out, "{BOLD}Thread{BOLD:#} {}", names(group))?;
     } else {
-        write!(out, "{BOLD}{} threads{BOLD:#} {}", group.len(), names(group))?;
+        write!(out, "{BOLD}{} threads{BOLD:#}: {}", group.len(), names(group))?;
     }
     if several {
         write!(out, ", interpreter {}", thread.interpreter)?;

@@ -40,18 +40,19 @@ fn command_line(process: &ProcessInfo) -> String {
 }
 
 fn how(capture: &CaptureInfo) -> String {
-    let mut how = match capture.pause_ms {
-        Some(pause) => {
-            format!("captured with --capture {}, paused for {}", capture.mode, milliseconds(pause))
-        }
-        None => format!("captured with --capture {}, never paused", capture.mode),
+    let attempt = match capture.attempts {
+        ..=1 => String::new(),
+        attempts => format!(" at attempt {attempts}"),
     };
-    if capture.attempts > 1 {
-        how += &format!(" (attempt {} of which was used)", capture.attempts);
-    }
-    how +=
-        &format!(", {} read, {} in all", bytes(capture.bytes_read), milliseconds(capture.wall_ms));
-    how
+    let pause = match capture.pause_ms {
+        Some(pause) => format!("paused for {}", milliseconds(pause)),
+        None => "never paused".to_owned(),
+    };
+    let (read, wall) = (bytes(capture.bytes_read), milliseconds(capture.wall_ms));
+    format!(
+        "captured with --capture {}{attempt}, {pause}, {read} read, {wall} in all",
+        capture.mode
+    )
 }
 
 /// `1 thread`, `2 threads`.
