@@ -1,41 +1,55 @@
 //! Arguments that several commands share.
 
 use super::failure::{Code, Failure};
-use crate::attach::{CaptureMode, CaptureOptions};
-use crate::process::Process;
+use super::pattern::Pattern;
+use crate::attach::{AttachError, CaptureMode, CaptureOptions};
+use crate::process::{self, Process};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Which processes.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Targets {
     /// Process ids
-    #[arg(required = true, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    #[arg(value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    #[arg(required_unless_present = "name")]
     pids: Vec<i32>,
+    /// Every Python process whose command line matches: a part of it, or a pattern with * and ?
+    #[arg(long, value_name = "PATTERN")]
+    name: Option<String>,
     /// Their child processes as well, and theirs
     #[arg(long)]
     children: bool,
 }
 
 impl Targets {
-    /// The process ids meant, each once, in the order given.
+    /// The process ids meant, each once: those given first, in their order.
     pub(super) fn pids(&self) -> Result<Vec<i32>, Failure> {
+        let mut roots = self.pids.clone();
+        if let Some(name) = &self.name {
+            let pattern = Pattern::new(name)?;
+            let named = process::python_processes(|command_line| pattern.matches(command_line));
+            if named.is_empty() {
+                let error = format!("no Python process has a command line that matches '{name}'");
+                return Err(Failure::new(error, Code::Attach));
+            }
+            roots.extend(named);
+        }
         let mut pids = Vec::new();
-        for &pid in &self.pids {
+        for pid in roots {
             pids.push(pid);
             if self.children {
-                let process = Process::open(pid).map_err(crate::attach::AttachError::from)?;
-                let children = process.children(true).map_err(crate::attach::AttachError::from)?;
-                pids.extend(children);
+                let process = Process::open(pid).map_err(AttachError::from)?;
+                pids.extend(process.children(true).map_err(AttachError::from)?);
             }
         }
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         pids.retain(|&pid| seen.insert(pid));
         Ok(pids)
     }
 
     /// Runs `each` for every process. A failure is printed and does not keep the others from
-    /// being looked at; the gravest exit code is the answer. A parent that was only named for
-    /// its children need not be Python itself.
+    /// being looked at; the gravest exit code is the answer.
     pub(super) fn for_each(
         &self,
         mut each: impl FnMut(i32, bool) -> Result<Code, Failure>,

@@ -2,13 +2,13 @@
 
 use super::CommandResult;
 use super::arguments::{Capture, Targets};
-use super::failure::{Code, Failure};
+use super::failure::Code;
 use super::output::{print_json, print_text};
+use super::pattern::Pattern;
 use super::progress::Progress;
 use crate::attach::Target;
 use crate::report::text;
 use crate::snapshot::census::ObjectTotals;
-use globset::{GlobBuilder, GlobMatcher};
 
 /// Types shown as text unless `--top` says otherwise.
 const SHOWN: usize = 25;
@@ -33,7 +33,7 @@ pub(super) struct Census {
 
 impl Census {
     pub(super) fn run(self) -> CommandResult {
-        let filter = self.filter.as_deref().map(Filter::new).transpose()?;
+        let filter = self.filter.as_deref().map(Pattern::new).transpose()?;
         let shown = self.top.unwrap_or(if self.capture.json { 0 } else { SHOWN });
         self.targets.for_each(|pid, several| {
             let progress = Progress::start(format!("reading the heap of process {pid}"));
@@ -51,7 +51,7 @@ impl Census {
 }
 
 /// Keeps the rows asked for, in the order asked for.
-fn select(objects: &mut ObjectTotals, filter: Option<&Filter>, by_size: bool, shown: usize) {
+fn select(objects: &mut ObjectTotals, filter: Option<&Pattern>, by_size: bool, shown: usize) {
     objects.types.retain(|row| filter.is_none_or(|filter| filter.matches(&row.name)));
     if by_size {
         objects.types.sort_by_key(|row| std::cmp::Reverse(row.shallow_bytes));
@@ -60,28 +60,4 @@ fn select(objects: &mut ObjectTotals, filter: Option<&Filter>, by_size: bool, sh
         objects.types.truncate(shown);
     }
     objects.types_not_shown = objects.type_count.saturating_sub(objects.types.len() as u64);
-}
-
-/// `--filter`: a part of the name, or a pattern over the whole of it.
-enum Filter {
-    Part(String),
-    Pattern(GlobMatcher),
-}
-
-impl Filter {
-    fn new(text: &str) -> Result<Self, Failure> {
-        if !text.contains(['*', '?', '[', '{']) {
-            return Ok(Self::Part(text.to_lowercase()));
-        }
-        let pattern = GlobBuilder::new(text).case_insensitive(true).build();
-        let pattern = pattern.map_err(|error| Failure::new(error, Code::Usage))?;
-        Ok(Self::Pattern(pattern.compile_matcher()))
-    }
-
-    fn matches(&self, name: &str) -> bool {
-        match self {
-            Self::Part(part) => name.to_lowercase().contains(part),
-            Self::Pattern(pattern) => pattern.is_match(name),
-        }
-    }
 }

@@ -12,6 +12,7 @@ mod failure;
 mod layout;
 mod man;
 mod output;
+mod pattern;
 mod progress;
 
 use clap::{Parser, Subcommand};

@@ -6,7 +6,35 @@
 use std::collections::HashMap;
 
 use super::stat::Stat;
-use super::{Process, ProcessError, read_bounded};
+use super::{Mapping, Process, ProcessError, read_bounded};
+
+/// Processes that run Python, by the look of the files they map, and whose command line (the
+/// arguments joined by blanks) `matches`; in ascending order, without ourselves. Those we may
+/// not look into are judged by their command line alone.
+pub fn python_processes(matches: impl Fn(&str) -> bool) -> Vec<i32> {
+    let ours = std::process::id() as i32;
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let mut found: Vec<i32> = pids.filter(|&pid| pid != ours && is_match(pid, &matches)).collect();
+    found.sort_unstable();
+    found
+}
+
+fn is_match(pid: i32, matches: &impl Fn(&str) -> bool) -> bool {
+    let Ok(arguments) = read_bounded(&format!("/proc/{pid}/cmdline")) else { return false };
+    let line = String::from_utf8_lossy(&arguments).replace('\0', " ");
+    let line = line.trim_end();
+    if line.is_empty() || !matches(line) {
+        return false;
+    }
+    match read_bounded(&format!("/proc/{pid}/maps")) {
+        Ok(text) if !text.is_empty() => Mapping::parse_all(&text).iter().any(|map| {
+            let name = map.path.file_name().map(|name| name.to_string_lossy().into_owned());
+            name.is_some_and(|name| name.contains("python"))
+        }),
+        _ => line.contains("python"),
+    }
+}
 
 impl Process {
     /// The numbers of its children, or of all its descendants, in ascending order.

@@ -16,6 +16,7 @@ mod stop;
 mod tasks;
 
 pub use error::ProcessError;
+pub use family::python_processes;
 pub use identity::{Identity, Namespaces};
 pub use machine::available_memory;
 pub use maps::Mapping;
