@@ -18,6 +18,9 @@ use super::{Address, MemoryError, MemorySource, ReadStats, Result};
 use crate::process::Mapping;
 
 const PAGE: u64 = 4096;
+/// No program has memory from here on (x86_64 with five levels of page tables), so arithmetic
+/// on addresses below does not overflow.
+const USER_END: u64 = 1 << 56;
 const BLOCK: u64 = 16 << 10;
 /// Most blocks in one read.
 const LONGEST_RUN: u64 = 4;
@@ -261,6 +264,9 @@ impl<S: MemorySource> MemorySource for BlockCache<S> {
         let length = buffer.len();
         let fault = MemoryError::Fault { address, length };
         let end = at.checked_add(length as u64).ok_or(fault)?;
+        if end > USER_END {
+            return Err(fault);
+        }
         if !self.is_mapped(state, at, end) {
             return match self.ranges_may_be_old {
                 true => self.source.read(address, buffer),
@@ -394,6 +400,17 @@ mod tests {
             memory.put(Address::new(start), &bytes);
         }
         memory
+    }
+
+    #[test]
+    fn the_last_pages_there_are_fault() {
+        let cache = BlockCache::new(image(&[]), 0);
+        for at in [u64::MAX - 4095, u64::MAX - 4200, u64::MAX - 8, USER_END - 4] {
+            for length in [0, 8, 5000] {
+                let read = cache.read_vec(Address::new(at), length);
+                assert!(length == 0 || read.unwrap_err().is_fault());
+            }
+        }
     }
 
     proptest! {
