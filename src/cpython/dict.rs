@@ -11,6 +11,12 @@ use std::ops::ControlFlow;
 
 /// Entries of one dict that are visited.
 const MAX_ENTRIES: u64 = 1 << 28;
+/// Slots of a hash index (and bytes of it) that are believed.
+const MAX_SLOTS: u64 = 1 << 40;
+/// Entries looked at in search of a key: a hundred times what `sys.modules` of a large program has.
+const MAX_SEARCHED: u64 = 1 << 21;
+/// Entries looked at for the first few items: those before them may all be deleted.
+const MAX_PASSED: u64 = 1 << 16;
 /// Entries fetched by one read.
 const CHUNK: u64 = 512;
 /// Attributes that a class's shared keys can have up to 3.12 (SHARED_KEYS_MAX_SIZE,
@@ -43,10 +49,12 @@ impl Python<'_> {
         Ok(self.structs().dict.used.read(self.memory, dict)?)
     }
 
-    /// Items of a dict in insertion order, at most `limit`.
+    /// The first items of a dict in insertion order, at most `limit`; fewer when very many have
+    /// been deleted before them.
     pub fn dict_items(&self, dict: Address, limit: usize) -> Result<Vec<(Address, Address)>> {
         let mut items = Vec::new();
-        self.visit_dict(dict, &mut |key, value| {
+        let most = MAX_PASSED.max(limit as u64 * 16);
+        self.visit_first(dict, Some(most), &mut |key, value| {
             if items.len() >= limit {
                 return Ok(ControlFlow::Break(()));
             }
@@ -82,18 +90,37 @@ impl Python<'_> {
         }
     }
 
-    /// Calls `visit` with each key and value.
+    /// Calls `visit` with each key and value. A dict with more than [`MAX_SEARCHED`] entries is
+    /// an error.
     pub(super) fn visit_dict(
         &self,
         dict: Address,
         visit: &mut dyn FnMut(Address, Address) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        if !self.type_of(dict)?.flags.dict_subclass() {
+        self.visit_first(dict, None, visit)
+    }
+
+    /// Calls `visit` with key and value of the first `most` entries, deleted ones included, or
+    /// of all.
+    fn visit_first(
+        &self,
+        dict: Address,
+        most: Option<u64>,
+        visit: &mut dyn FnMut(Address, Address) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        if !self.flags_of(dict)?.dict_subclass() {
             return Err(ObjectError::malformed("dict", dict));
         }
         let fields = &self.structs().dict;
         let keys = fields.keys.read_pointer(self.memory, dict)?;
-        let keys = self.keys(keys)?;
+        let mut keys = self.keys(keys)?;
+        match most {
+            Some(most) => keys.count = keys.count.min(most),
+            None if keys.count > MAX_SEARCHED => {
+                return Err(ObjectError::malformed("dict (too large to search)", dict));
+            }
+            None => {}
+        }
         match fields.values.read_pointer(self.memory, dict)?.non_null() {
             Some(values) => self.visit_split(keys, values, visit),
             None => self.visit_keys(keys, &mut |_, key, value| match value.is_null() {
@@ -115,6 +142,9 @@ impl Python<'_> {
             Some(capacity) => capacity.read(self.memory, values)?,
             None => keys.capacity.max(SHARED_KEYS),
         };
+        if keys.count > MAX_SEARCHED {
+            return Err(ObjectError::malformed("shared keys", keys.entries));
+        }
         let first = values.add(fields.map_or(0, |fields| fields.values.offset));
         let values = self.pointers(first, keys.count.min(room))?;
         self.visit_keys(keys, &mut |index, key, _| match values.get(index) {
@@ -177,12 +207,15 @@ impl Python<'_> {
                 } else {
                     8
                 };
-                (slots, slots.saturating_mul(width), true)
+                if slots > MAX_SLOTS {
+                    return Err(wrong());
+                }
+                (slots, slots * width, true)
             }
             DictEntries::ByKind => {
                 let log2_slots = get(fields.log2_size)?;
                 let log2_bytes = get(fields.log2_index_bytes)?;
-                if log2_slots > 40 || log2_bytes > 43 {
+                if log2_slots > MAX_SLOTS.ilog2().into() || log2_bytes > 43 {
                     return Err(wrong());
                 }
                 (1 << log2_slots, 1 << log2_bytes, get(fields.kind)? == 0)

@@ -49,18 +49,23 @@ impl Python<'_> {
 
     fn walk_frames(&self, thread: &ThreadState, frames: &mut Vec<Frame>) -> Result<()> {
         let mut at = self.current_frame(thread)?;
-        for _ in 0..MAX_FRAMES {
+        // Brent's cycle detection: a frame remembered at every power of two steps.
+        let mut remembered = Address::NULL;
+        for step in 0..MAX_FRAMES {
             if at.is_null() {
                 return Ok(());
+            }
+            if at == remembered {
+                return Err(ObjectError::malformed("frame chain (runs in a circle)", at));
+            }
+            if step.is_power_of_two() {
+                remembered = at;
             }
             let (frame, previous) = match self.traits().frame_chain {
                 FrameChain::HeapFrames => self.heap_frame(at)?,
                 FrameChain::CFrame | FrameChain::Direct => self.interpreter_frame(at)?,
             };
             frames.extend(frame);
-            if previous == at {
-                return Err(ObjectError::malformed("frame chain", at));
-            }
             at = previous;
         }
         Err(ObjectError::malformed("frame chain (too long)", at))

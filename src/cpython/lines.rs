@@ -63,12 +63,12 @@ fn locations(table: &[u8], first_line: i64, position: i64) -> Option<i64> {
         match code {
             15 => has_line = false,
             14 => {
-                line += signed_varint(&mut bytes);
+                line = line.saturating_add(signed_varint(&mut bytes));
                 for _ in 0..3 {
                     varint(&mut bytes);
                 }
             }
-            13 => line += signed_varint(&mut bytes),
+            13 => line = line.saturating_add(signed_varint(&mut bytes)),
             10..=12 => {
                 line += i64::from(code - 10);
                 bytes.nth(1);

@@ -42,9 +42,14 @@ impl Python<'_> {
                 Some(content) if variable.cell => (content, LocalKind::Cell),
                 _ => (object, LocalKind::Plain),
             };
-            if !value.is_null() {
-                found.push(Local { name: self.text(variable.name, MAX_NAME)?, value, kind });
+            if value.is_null() {
+                continue;
             }
+            let name = match self.text(variable.name, MAX_NAME) {
+                Err(error) if error.fatal().is_none() => format!("<name at {}>", variable.name),
+                name => name?,
+            };
+            found.push(Local { name, value, kind });
         }
         Ok(found)
     }

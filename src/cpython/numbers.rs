@@ -35,7 +35,7 @@ impl Python<'_> {
     /// The value of an `int`, a `bool` or an instance of a subclass
     /// (Include/cpython/longintrepr.h).
     pub fn integer(&self, object: Address) -> Result<Integer> {
-        if !self.type_of(object)?.flags.long_subclass() {
+        if !self.flags_of(object)?.long_subclass() {
             return Err(ObjectError::malformed("int", object));
         }
         let long = &self.structs().long;

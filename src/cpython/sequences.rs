@@ -3,8 +3,11 @@
 use super::{ObjectError, Python, Result};
 use crate::memory::Address;
 
-/// Slots of a set's table that are scanned.
-const MAX_SET_SLOTS: u64 = 1 << 26;
+/// Slots of a set's table that are believed.
+const MAX_SET_SLOTS: u64 = 1 << 40;
+/// Slots scanned for the first few items of a set: a set that has lost most of its items keeps
+/// its table.
+const MAX_SCANNED: u64 = 1 << 16;
 /// Pointers fetched by one read.
 const CHUNK: u64 = 4096;
 
@@ -46,8 +49,8 @@ impl Python<'_> {
         Ok(self.structs().set.used.read(self.memory, set)?)
     }
 
-    /// Items of a set or frozenset, at most `limit` (Objects/setobject.c: removed entries keep
-    /// a dummy key with hash -1).
+    /// The first items of a set or frozenset, at most `limit`; fewer when the table is nearly
+    /// empty (Objects/setobject.c: removed entries keep a dummy key with hash -1).
     pub fn set_items(&self, set: Address, limit: usize) -> Result<SetItems> {
         let fields = &self.structs().set;
         let length = self.set_length(set)?;
@@ -58,8 +61,10 @@ impl Python<'_> {
         }
         let mut items = Vec::new();
         let mut slot = 0;
-        while slot < slots && items.len() < limit {
-            let count = (slots - slot).min(CHUNK);
+        let scanned = slots.min(MAX_SCANNED.max(limit as u64 * 16));
+        let limit = limit.min(usize::try_from(length).unwrap_or(usize::MAX));
+        while slot < scanned && items.len() < limit {
+            let count = (scanned - slot).min(CHUNK);
             let entries = self.memory.read_vec(table.add(slot * 16), count as usize * 16)?;
             let entries = entries.chunks_exact(16).map(|entry| (word(entry, 0), word(entry, 8)));
             let live = entries.filter(|&(key, hash)| key != 0 && hash != u64::MAX);
@@ -78,10 +83,10 @@ impl Python<'_> {
         if let (Some(list), Some(position)) = (fields.list, fields.position) {
             let list = list.read_pointer(self.memory, queue)?;
             let position = position.read(self.memory, queue)?;
-            let mut items = self.list_items(list, limit.saturating_add(position))?;
-            let start = usize::try_from(position).unwrap_or(usize::MAX).min(items.len());
-            items.drain(..start);
-            return Ok(items);
+            let length = self.length(list, "list length")?;
+            let items = self.structs().list.items.read_pointer(self.memory, list)?;
+            let waiting = length.checked_sub(position).ok_or_else(wrong)?;
+            return self.pointers(items.add(position.saturating_mul(8)), waiting.min(limit));
         }
         let (Some(items), Some(capacity), Some(first), Some(count)) =
             (fields.items, fields.capacity, fields.get_index, fields.count)

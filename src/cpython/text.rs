@@ -10,8 +10,7 @@ impl Python<'_> {
     /// Lone surrogates, which Python allows and Rust does not, become their escape (`\udc80`).
     /// Layout: Include/cpython/unicodeobject.h.
     pub fn text(&self, object: Address, limit: usize) -> Result<String> {
-        let class = self.type_of(object)?;
-        if !class.flags.unicode_subclass() {
+        if !self.flags_of(object)?.unicode_subclass() {
             return Err(ObjectError::malformed("str", object));
         }
         self.text_unchecked(object, limit).map(|(text, _)| text)

@@ -6,6 +6,8 @@ use std::rc::Rc;
 
 /// Longest MRO followed; real programs stay under a hundred.
 const MAX_MRO: u64 = 1024;
+/// Largest `tp_basicsize` and `tp_itemsize` believed, in bytes: ctypes makes large ones.
+const MAX_SIZE: u64 = 1 << 32;
 /// Longest type or module name kept, in characters.
 const MAX_NAME: usize = 512;
 
@@ -106,22 +108,41 @@ impl Python<'_> {
             || class.mro.iter().any(|&base| self.type_at(base).is_ok_and(|base| base.name == name))
     }
 
-    /// Flags of a possible type, if it is a type: its own type must be a subclass of `type`
-    /// (flag bit 31), and it must be ready.
-    fn checked_type(&self, address: Address) -> Result<Vec<u8>> {
-        let wrong = || ObjectError::malformed("type object", address);
-        let fields = &self.structs().type_object;
-        let metatype = self.type_address(address)?;
+    /// The flags of an object's type. Reads no more of the type than that: reading a type
+    /// needs its name and dict, and a broken one may be the type of its own name or dict.
+    pub(super) fn flags_of(&self, object: Address) -> Result<TypeFlags> {
+        let class = self.type_address(object)?;
+        if let Some(Ok(known)) = self.types.borrow().get(&class) {
+            return Ok(known.flags);
+        }
+        self.check_metatype(class)?;
+        let flags = TypeFlags(self.structs().type_object.flags.read(self.memory, class)?);
+        if flags.ready() { Ok(flags) } else { Err(ObjectError::malformed("type object", class)) }
+    }
+
+    /// The type of a type must be a subclass of `type` (flag bit 31), and ready.
+    fn check_metatype(&self, class: Address) -> Result<()> {
+        let wrong = || ObjectError::malformed("type object", class);
+        let metatype = self.type_address(class)?;
         if metatype.is_null() || !metatype.is_aligned(8) {
             return Err(wrong());
         }
-        let metaflags = TypeFlags(fields.flags.read(self.memory, metatype)?);
-        if !metaflags.type_subclass() || !metaflags.ready() {
-            return Err(wrong());
-        }
+        let flags = TypeFlags(self.structs().type_object.flags.read(self.memory, metatype)?);
+        if flags.type_subclass() && flags.ready() { Ok(()) } else { Err(wrong()) }
+    }
+
+    /// The bytes of a possible type, if it is a type, is ready, and has believable sizes.
+    fn checked_type(&self, address: Address) -> Result<Vec<u8>> {
+        self.check_metatype(address)?;
+        let fields = &self.structs().type_object;
         let bytes = self.read_struct(address, fields.size)?;
-        let flags = TypeFlags(fields.flags.in_bytes(&bytes).unwrap_or(0));
-        if flags.ready() { Ok(bytes) } else { Err(wrong()) }
+        let number = |field: crate::layout::Field| field.in_bytes(&bytes).unwrap_or(u64::MAX);
+        let sizes = number(fields.basicsize).max(number(fields.itemsize));
+        if TypeFlags(number(fields.flags)).ready() && sizes <= MAX_SIZE {
+            Ok(bytes)
+        } else {
+            Err(ObjectError::malformed("type object", address))
+        }
     }
 
     fn read_type(&self, address: Address) -> Result<Type> {

@@ -101,7 +101,7 @@ fn take_one(
     }
     tallies.error.map_or(Ok(()), |error| Err(ObjectError::from(error)))?;
     if let Some(tracked) = state.tracked {
-        census.expected = Some(census.expected.unwrap_or(0) + tracked);
+        census.expected = Some(census.expected.unwrap_or(0).saturating_add(tracked));
     }
     Ok(())
 }

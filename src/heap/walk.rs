@@ -4,7 +4,8 @@
 //! head; flag bits are in the low two bits of both (Include/internal/pycore_gc.h). Outside a
 //! collection each back link names the head we came from, which is checked at every step: a
 //! walk that passes cannot run in circles and has lost nothing. During a collection the back
-//! links hold counts, so only a bound on the number of steps protects the walk.
+//! links hold counts; then a circle is found by meeting again a head met before, so that no
+//! walk is longer than a few times the memory there is.
 
 use crate::cpython::Python;
 use crate::memory::{Address, MemoryError};
@@ -15,8 +16,6 @@ const FLAGS: u64 = 3;
 pub const GC_HEAD: u64 = 16;
 /// Bytes read per object: head, reference count, type, `ob_size`.
 const WINDOW: usize = 40;
-/// Objects on one list.
-const MAX_OBJECTS: u64 = 1 << 33;
 
 /// A tracked object, with the words that are read along with its GC head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +65,17 @@ pub fn walk(
         Err(error) if error.is_fault() => return broken(head, "the list's head is not readable"),
         Err(error) => return Err(error),
     };
-    for _ in 0..MAX_OBJECTS {
+    // Brent's cycle detection: a head remembered at every power of two steps.
+    let (mut remembered, mut steps, mut next_mark) = (Address::NULL, 0u64, 1u64);
+    loop {
+        if at == remembered {
+            return broken(at, "the list runs in a circle");
+        }
+        if steps == next_mark {
+            remembered = at;
+            next_mark = next_mark.saturating_mul(2);
+        }
+        steps += 1;
         if at == head {
             return Ok(None);
         }
@@ -88,7 +97,6 @@ pub fn walk(
         previous = at;
         at = Address::new(word(&bytes, 0)).without(FLAGS);
     }
-    broken(at, "the list does not end")
 }
 
 /// An object without a variable part may be the last thing before a hole: then the last word

@@ -4,7 +4,7 @@ use super::{Description, attribute, count};
 use crate::cpython::{ObjectError, Python, Result};
 use crate::memory::Address;
 
-/// Items of a work queue that are looked at.
+/// Items of a work queue that are looked at; how many a longer one holds is not known.
 const MAX_QUEUED: u64 = 1 << 22;
 
 pub(super) fn describe(python: &Python<'_>, executor: Address) -> Result<Description> {
@@ -30,8 +30,12 @@ fn queued(python: &Python<'_>, queue: Address) -> Result<u64> {
     if python.type_of(queue)?.name() != "_queue.SimpleQueue" {
         return Err(ObjectError::malformed("work queue", queue));
     }
+    let items = python.simple_queue_items(queue, MAX_QUEUED)?;
+    if items.len() as u64 == MAX_QUEUED {
+        return Err(ObjectError::malformed("work queue (too long)", queue));
+    }
     let mut work = 0;
-    for item in python.simple_queue_items(queue, MAX_QUEUED)? {
+    for item in items {
         work += u64::from(!python.is_none(item)?);
     }
     Ok(work)

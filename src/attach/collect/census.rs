@@ -77,7 +77,7 @@ fn totals(census: &Census) -> ObjectTotals {
         total: census.objects,
         permanent: census.permanent,
         untyped: census.untyped,
-        shallow_bytes: types.iter().map(|row| row.shallow_bytes).sum(),
+        shallow_bytes: types.iter().fold(0, |sum: u64, row| sum.saturating_add(row.shallow_bytes)),
         type_count: types.len() as u64,
         types_not_shown: 0,
         types,
@@ -110,7 +110,8 @@ fn summarise(
                     // A descriptor's number is a name, not a quantity.
                     _ if metric == "fd" => {}
                     Some(value) => {
-                        *summary.totals.entry(metric.to_owned()).or_default() += value;
+                        let total = summary.totals.entry(metric.to_owned()).or_default();
+                        *total = total.saturating_add(value);
                     }
                     // "No limit" is an answer, not an unknown.
                     None if metric == "limit" => {}
