@@ -33,6 +33,9 @@ const BACK_OFF: [Duration; 9] = [
     Duration::from_millis(512),
 ];
 
+/// The last attempt of a live picture, counted from 0.
+const LIVE_ATTEMPTS: usize = 2;
+
 /// How a picture is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CaptureOptions {
@@ -112,7 +115,7 @@ impl Target {
         loop {
             let last = attempt >= BACK_OFF.len();
             let outcome = match &mut way.kind {
-                Kind::Live => self.live(read),
+                Kind::Live => self.live(attempt >= LIVE_ATTEMPTS, read),
                 Kind::Stop => self.stopped(budget, subject, last, read),
                 Kind::Copy { ceiling, plan } => {
                     let planned = match plan.take() {
@@ -122,13 +125,21 @@ impl Target {
                     self.copied(budget, planned, plan, last, read)
                 }
             };
-            let done = outcome.map_err(|error| self.over_budget(error, budget))?;
+            // Whatever was read, it was of another program.
+            self.check()?;
+            let done = match outcome {
+                Ok(done) => done,
+                Err(error) => {
+                    self.process.check()?;
+                    return Err(self.over_budget(error, budget));
+                }
+            };
             total_pause += done.pause.map_or(Duration::ZERO, |pause| pause.total);
             stats.reads += done.stats.reads;
             stats.bytes += done.stats.bytes;
             let consistent = done.reading.as_ref().is_some_and(|reading| reading.consistent);
             // A live picture is never of one instant; trying for ever makes it no better.
-            let enough = consistent || last || (way.is_live() && attempt >= 2);
+            let enough = consistent || last || (way.is_live() && attempt >= LIVE_ATTEMPTS);
             if let Some(reading) = done.reading.filter(|_| enough) {
                 return Ok(Picture {
                     value: reading.value,
@@ -162,15 +173,16 @@ impl Target {
     /// Reads the running process.
     fn live<T>(
         &self,
+        last: bool,
         read: &mut dyn FnMut(&View<'_, '_>) -> Result<Reading<T>, Problem>,
     ) -> Result<Attempt<T>, AttachError> {
         let maps = self.process.maps()?;
         let memory = BlockCache::with_recent_maps(LiveMemory::new(&self.process), &maps, CACHE);
         let os = self.os_threads(&[], &self.inner_ids());
-        let reading = self.read(&memory, &os, read)?;
+        let reading = unless_broken(self.read(&memory, &os, read), last)?;
         self.process.check()?;
         let stats = memory.stats();
-        Ok(Attempt { reading: Some(reading), pause: None, stats, os, in_kernel: 0 })
+        Ok(Attempt { reading, pause: None, stats, os, in_kernel: 0 })
     }
 
     /// Reads the process while it stands still.
@@ -191,7 +203,7 @@ impl Target {
         } else {
             let until = Instant::now() + budget.saturating_sub(stopped.elapsed());
             let bounded = Budgeted::new(&memory, until);
-            Some(self.read(&bounded, &os, read)?)
+            unless_broken(self.read(&bounded, &os, read), last)?
         };
         let in_kernel = in_kernel(&stopped);
         let pause = Some(stopped.release());
@@ -222,7 +234,7 @@ impl Target {
         let copy = plan.copy(&self.process, until);
         let pause = Some(stopped.release());
         let copy = copy?;
-        let reading = Some(self.read(&copy, &os, read)?);
+        let reading = unless_broken(self.read(&copy, &os, read), last)?;
         let stats = copy.stats();
         Ok(Attempt { reading, pause, stats, os, in_kernel })
     }
@@ -245,12 +257,15 @@ impl Target {
         Ok(read(&View { python: &python, runtime, interpreters: &interpreters, os })?)
     }
 
-    /// True while any collector is at work.
+    /// True while any collector is at work, or may be: the interpreters are being changed.
     fn is_collecting(&self, memory: &dyn MemorySource) -> Result<bool, AttachError> {
         let python = Python::new(memory, &self.layout);
-        let interpreters = python.interpreters(self.runtime)?;
-        let states = collectors(&python, self.runtime, &interpreters)?;
-        Ok(states.iter().any(|(_, state)| state.collecting))
+        let interpreters = python.interpreters(self.runtime);
+        let states = interpreters.and_then(|all| collectors(&python, self.runtime, &all));
+        match states {
+            Ok(states) => Ok(states.iter().any(|(_, state)| state.collecting)),
+            Err(error) => error.fatal().map_or(Ok(true), |error| Err(error.into())),
+        }
     }
 
     /// From thread ids as the target's pid namespace has them to ours; empty when they are the
@@ -336,6 +351,18 @@ impl Way {
             Kind::Stop => CaptureMode::Stop,
             Kind::Copy { .. } => CaptureMode::Copy,
         }
+    }
+}
+
+/// What was read, or nothing when the structures that everything hangs on were being changed at
+/// that moment (a thread's state on its way into the list): there is another attempt for that.
+fn unless_broken<T>(
+    read: Result<Reading<T>, AttachError>,
+    last: bool,
+) -> Result<Option<Reading<T>>, AttachError> {
+    match read {
+        Err(AttachError::State(_)) if !last => Ok(None),
+        read => read.map(Some),
     }
 }
 

@@ -41,7 +41,7 @@ pub enum AttachError {
     #[error("the interpreter's state could not be read")]
     State(#[source] ObjectError),
     /// The pause would have passed the budget; the process was let go.
-    #[error("the capture would have paused process {pid} for longer than {} ms", .budget.as_millis())]
+    #[error("the capture would have paused process {pid} for longer than {budget:?}")]
     OverBudget {
         /// The process.
         pid: i32,

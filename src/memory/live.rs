@@ -213,6 +213,7 @@ impl From<ProcessError> for MemoryError {
             | ProcessError::IsThread { .. }
             | ProcessError::Gone { .. }
             | ProcessError::Reused { .. }
+            | ProcessError::Replaced { .. }
             | ProcessError::KernelThread { .. }
             | ProcessError::Zombie { .. }
             | ProcessError::ThirtyTwoBit { .. } => Self::ProcessGone,

@@ -33,6 +33,12 @@ pub enum ProcessError {
         /// The process.
         pid: i32,
     },
+    /// It put another program in its own place (`exec`) while we looked.
+    #[error("process {pid} started another program while it was being looked at")]
+    Replaced {
+        /// The process.
+        pid: i32,
+    },
     /// A thread of the kernel has no memory of its own.
     #[error("process {pid} is a kernel thread")]
     KernelThread {
@@ -100,6 +106,7 @@ impl ProcessError {
             Self::Zombie { .. } => {
                 Some("its parent process has to collect its exit status".to_owned())
             }
+            Self::Replaced { .. } => Some("look at the process again".to_owned()),
             Self::Gone { .. }
             | Self::Reused { .. }
             | Self::KernelThread { .. }

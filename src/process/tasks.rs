@@ -24,7 +24,12 @@ pub(super) fn task_count(pid: i32) -> Option<usize> {
 
 /// The kernel's line on a thread; `None` when it is not there any more.
 pub(super) fn task_stat(pid: i32, tid: i32) -> Option<Stat> {
-    Stat::parse(&read_bounded(&format!("/proc/{pid}/task/{tid}/stat")).ok()?)
+    Stat::parse(&task_text(pid, tid, "stat").ok()?)
+}
+
+/// A file of a thread's directory.
+pub(super) fn task_text(pid: i32, tid: i32, name: &str) -> io::Result<Vec<u8>> {
+    read_bounded(&format!("/proc/{pid}/task/{tid}/{name}"))
 }
 
 /// From thread numbers as the process's own PID namespace has them to ours (`NSpid` of each

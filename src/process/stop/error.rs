@@ -14,10 +14,7 @@ pub enum StopError {
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// A thread did not stop in time.
-    #[error(
-        "thread {tid} ({name}, state {state}) of process {pid} did not stop within {} ms",
-        .within.as_millis()
-    )]
+    #[error("thread {tid} ({name}, state {state}) of process {pid} did not stop within {within:?}")]
     Deadline {
         /// The process.
         pid: i32,
