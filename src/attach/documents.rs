@@ -29,16 +29,16 @@ impl Target {
         let begun = Instant::now();
         let locals = DumpOptions { locals: show.locals };
         let picture = self.picture(options, Subject::Stacks, &mut |view| {
-            let (threads, unreadable) = collect::dump::collect(
+            let stacks = collect::dump::collect(
                 view.python,
                 &view.runtime,
                 view.interpreters,
                 view.os,
                 locals,
             )?;
-            Ok(Reading { value: (threads, unreadable), consistent: unreadable == 0 })
+            Ok(Reading { consistent: stacks.complete, value: stacks })
         })?;
-        let (mut threads, unreadable) = (picture.value.0.clone(), picture.value.1);
+        let (mut threads, unreadable) = (picture.value.threads.clone(), picture.value.unreadable);
         let names = self.kernel_names();
         let mut sources = Sources::new(&self.process);
         for thread in &mut threads {

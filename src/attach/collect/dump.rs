@@ -7,7 +7,7 @@ use super::Problem;
 use super::locals::show_locals;
 use crate::cpython::{Frame, Gil, Interpreter, Python, Runtime, ThreadName, ThreadState};
 use crate::process::Syscall;
-use crate::snapshot::{FrameRow, ThreadRow};
+use crate::snapshot::{FrameRow, LocalRow, ThreadRow};
 use std::collections::BTreeMap;
 
 /// `SYS_futex` on x86_64.
@@ -42,6 +42,21 @@ pub struct OsThreads {
     pub main: i32,
 }
 
+/// Frames of all threads that are shown: far more than a program has, and as many as can be
+/// held. Chains of frames that ran into each other would be followed again for each thread.
+const MAX_FRAMES: usize = 1_000_000;
+
+/// The stacks of all threads.
+#[derive(Debug, Clone)]
+pub struct Stacks {
+    /// By interpreter, main thread first.
+    pub threads: Vec<ThreadRow>,
+    /// Stacks, names and variables that could not be read.
+    pub unreadable: u64,
+    /// Every stack was read to its outermost frame, and the threads' names were found.
+    pub complete: bool,
+}
+
 /// The stacks of all threads of all interpreters.
 pub fn collect(
     python: &Python<'_>,
@@ -49,28 +64,45 @@ pub fn collect(
     interpreters: &[Interpreter],
     os: &OsThreads,
     options: DumpOptions,
-) -> Result<(Vec<ThreadRow>, u64), Problem> {
+) -> Result<Stacks, Problem> {
     let mut rows = Vec::new();
     let mut unreadable = 0;
+    let mut complete = true;
+    let mut room = MAX_FRAMES;
     for interpreter in interpreters {
         let gil = python.gil(runtime.address, interpreter)?;
-        let names = unless_fatal(python.thread_names(interpreter))?.unwrap_or_default();
+        let names = unless_fatal(python.thread_names(interpreter))?;
+        unreadable += u64::from(names.is_none());
+        complete &= names.is_some();
+        let names = names.unwrap_or_default();
         let threads = python.threads(interpreter)?;
         let ids = super::native_ids::KernelIds::new(python, runtime, os, &names);
         for thread in &threads {
-            let stack = python.stack(thread)?;
-            unreadable += u64::from(stack.cut.is_some());
+            let mut stack = python.stack(thread)?;
+            let mut cut = stack.cut.map(|error| error.to_string());
+            if stack.frames.len() > room {
+                stack.frames.truncate(room);
+                cut = Some(format!("all threads together have more than {MAX_FRAMES} frames"));
+            }
+            room -= stack.frames.len();
+            unreadable += u64::from(cut.is_some());
+            complete &= cut.is_none();
             let name = names.iter().find(|name| name.ident == thread.ident);
             let main = thread.ident == runtime.main_thread && interpreter.id == 0;
             let tid = ids.of(thread);
             let mut row = thread_row(interpreter, thread, name, tid, gil, os);
             row.main = main;
-            row.truncated = stack.cut.map(|error| error.to_string());
+            row.truncated = cut;
             for frame in &stack.frames {
                 let locals = match options.locals {
-                    true => Some(unless_fatal(show_locals(python, frame))?.unwrap_or_default()),
+                    // An empty list would say that there are none.
+                    true => Some(unless_fatal(show_locals(python, frame))?.unwrap_or_else(|| {
+                        vec![LocalRow { name: "(locals)".to_owned(), value: None }]
+                    })),
                     false => None,
                 };
+                let unknown = locals.iter().flatten().filter(|local| local.value.is_none());
+                unreadable += unknown.count() as u64;
                 row.frames.push(FrameRow { locals, ..frame_row(frame) });
             }
             rows.push(row);
@@ -78,7 +110,7 @@ pub fn collect(
     }
     // Main thread first; the others as they were started.
     rows.sort_by_key(|row| (row.interpreter, !row.main));
-    Ok((rows, unreadable))
+    Ok(Stacks { threads: rows, unreadable, complete })
 }
 
 fn thread_row(
