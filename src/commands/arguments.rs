@@ -2,7 +2,7 @@
 
 use super::failure::{Code, Failure};
 use super::pattern::Pattern;
-use crate::attach::{AttachError, CaptureMode, CaptureOptions};
+use crate::attach::{CaptureMode, CaptureOptions};
 use crate::process::{self, Process};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -24,7 +24,8 @@ pub(super) struct Targets {
 
 impl Targets {
     /// The process ids meant, each once: those given first, in their order.
-    pub(super) fn pids(&self) -> Result<Vec<i32>, Failure> {
+    /// One whose children cannot be listed stands for itself; looking at it will say why.
+    fn pids(&self) -> Result<Vec<i32>, Failure> {
         let mut roots = self.pids.clone();
         if let Some(name) = &self.name {
             let pattern = Pattern::new(name)?;
@@ -38,9 +39,10 @@ impl Targets {
         let mut pids = Vec::new();
         for pid in roots {
             pids.push(pid);
-            if self.children {
-                let process = Process::open(pid).map_err(AttachError::from)?;
-                pids.extend(process.children(true).map_err(AttachError::from)?);
+            if self.children
+                && let Ok(children) = Process::open(pid).and_then(|process| process.children(true))
+            {
+                pids.extend(children);
             }
         }
         let mut seen = BTreeSet::new();
@@ -49,25 +51,37 @@ impl Targets {
     }
 
     /// Runs `each` for every process. A failure is printed and does not keep the others from
-    /// being looked at; the gravest exit code is the answer.
+    /// being looked at; the gravest exit code is the answer. In a family (`--children`) there
+    /// may be shells and helpers, and children that end: those are passed over, with a note.
     pub(super) fn for_each(
         &self,
         mut each: impl FnMut(i32, bool) -> Result<Code, Failure>,
     ) -> Result<Code, Failure> {
         let pids = self.pids()?;
         let several = pids.len() > 1;
-        let mut gravest = Code::Fine;
+        let mut gravest = None;
+        let mut passed_over = Vec::new();
         for pid in pids {
             match each(pid, several) {
-                Ok(code) => gravest = gravest.max(code),
+                Ok(code) => gravest = gravest.max(Some(code)),
                 Err(failure) if failure.is_broken_pipe() || !several => return Err(failure),
+                Err(failure) if self.children && failure.is_no_python() => {
+                    passed_over.push(failure);
+                }
                 Err(failure) => {
                     failure.print();
-                    gravest = gravest.max(failure.code());
+                    gravest = gravest.max(Some(failure.code()));
                 }
             }
         }
-        Ok(gravest)
+        let mut passed_over = passed_over.into_iter();
+        if gravest.is_none()
+            && let Some(failure) = passed_over.next()
+        {
+            return Err(failure);
+        }
+        passed_over.for_each(|failure| failure.print_as_note());
+        Ok(gravest.unwrap_or(Code::Fine))
     }
 }
 

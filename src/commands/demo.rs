@@ -43,7 +43,7 @@ impl Demo {
         say(&format!("\n$ pyattach census {pid} --top {TYPES}\n"))?;
         let mut census = target.census(&options)?;
         census.objects.types.truncate(TYPES);
-        census.objects.types_not_shown = census.objects.type_count - TYPES as u64;
+        census.objects.types_not_shown = census.objects.type_count.saturating_sub(TYPES as u64);
         print_text(|mut out| text::census::write(&mut out, &census))?;
 
         say("\nThe service is ended now. The same commands work on any running Python: ")?;

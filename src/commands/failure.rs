@@ -1,6 +1,8 @@
 //! What a user sees when a command fails: `error:`, the causes, a blank line, `hint:`.
 
 use crate::attach::{AttachError, Trouble};
+use crate::layout::discover::DiscoverError;
+use crate::process::ProcessError;
 use crate::report::escape::escape;
 use crate::report::text::{ERROR, HINT};
 use std::error::Error;
@@ -68,6 +70,28 @@ impl Failure {
     pub(super) fn is_broken_pipe(&self) -> bool {
         let io = self.error.downcast_ref::<io::Error>();
         io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// There is no Python to look at: the process is another program, or has ended.
+    pub(super) fn is_no_python(&self) -> bool {
+        matches!(
+            self.error.downcast_ref(),
+            Some(
+                AttachError::Discover(DiscoverError::NotPython { .. })
+                    | AttachError::Process(
+                        ProcessError::NoSuchProcess { .. }
+                            | ProcessError::Gone { .. }
+                            | ProcessError::Zombie { .. }
+                    )
+            )
+        )
+    }
+
+    /// Writes to stderr that this was passed over.
+    pub(super) fn print_as_note(&self) {
+        let mut out = anstream::stderr().lock();
+        // Nothing is left to do when stderr is gone.
+        let _ = writeln!(out, "{HINT}note:{HINT:#} {}", escape(&self.error.to_string()));
     }
 
     /// Writes the failure to stderr.

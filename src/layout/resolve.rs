@@ -107,9 +107,10 @@ impl ResolveError {
     }
 
     /// True when the process was readable but is not a CPython whose layout we know (exit code
-    /// 4); false when it could not be read (exit code 3).
+    /// 4); false when it could not be read, or not now (exit code 3).
     pub fn is_unsupported(&self) -> bool {
         !self.ends_everything()
+            && !matches!(self, Self::Starting { .. } | Self::ShuttingDown { .. })
     }
 
     fn ends_everything(&self) -> bool {
