@@ -18,7 +18,7 @@ mod matrix;
 mod program;
 
 pub(crate) use fixture::Fixture;
-pub(crate) use interpreters::{Flavour, Interpreter, interpreters};
+pub(crate) use interpreters::{Flavour, Interpreter, interpreters, store};
 pub(crate) use matrix::{for_each_interpreter, for_each_of};
 pub(crate) use program::{Outcome, pyattach, pyattach_json, pyattach_within};
 
