@@ -5,6 +5,8 @@ use super::failure::{Code, Failure};
 use super::output::print_text;
 use crate::attach::{CaptureOptions, StackOptions, Target};
 use crate::report::text;
+use crate::snapshot::CensusDocument;
+use crate::snapshot::census::TypeRow;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
@@ -16,6 +18,8 @@ const SERVICE: &str = include_str!("../../python-fixtures/leaky_service.py");
 const START_DEADLINE: Duration = Duration::from_secs(30);
 /// Types of the census that are shown.
 const TYPES: usize = 12;
+/// What the names of the service's own types begin with.
+const OWN: &str = "__main__.";
 
 /// Start a small leaking service, attach to it, show what it is doing and holding
 #[derive(Debug, clap::Args)]
@@ -41,16 +45,26 @@ impl Demo {
         print_text(|mut out| text::dump::write(&mut out, &dump, false))?;
 
         say(&format!("\n$ pyattach census {pid} --top {TYPES}\n"))?;
-        let mut census = target.census(&options)?;
-        census.objects.types.truncate(TYPES);
-        census.objects.types_not_shown = census.objects.type_count.saturating_sub(TYPES as u64);
-        print_text(|mut out| text::census::write(&mut out, &census))?;
+        let census = target.census(&options)?;
+        show(&census, |types| types.truncate(TYPES))?;
+
+        say(&format!("\n$ pyattach census {pid} --filter '{OWN}*'\n"))?;
+        show(&census, |types| types.retain(|row| row.name.starts_with(OWN)))?;
 
         say("\nThe service is ended now. The same commands work on any running Python: ")?;
         say("  pyattach dump PID, pyattach census PID, pyattach doctor PID")?;
         let whole = dump.capture.consistent && census.capture.consistent;
         Ok(if whole { Code::Fine } else { Code::Incomplete })
     }
+}
+
+/// Shows a part of the census.
+fn show(census: &CensusDocument, select: impl FnOnce(&mut Vec<TypeRow>)) -> Result<(), Failure> {
+    let mut census = census.clone();
+    let objects = &mut census.objects;
+    select(&mut objects.types);
+    objects.types_not_shown = objects.type_count.saturating_sub(objects.types.len() as u64);
+    Ok(print_text(|mut out| text::census::write(&mut out, &census))?)
 }
 
 fn say(line: &str) -> Result<(), Failure> {
