@@ -62,6 +62,8 @@ pub(super) struct View<'v, 'm> {
     pub(super) runtime: Runtime,
     pub(super) interpreters: &'v [Interpreter],
     pub(super) os: &'v OsThreads,
+    /// The target stands still: what the kernel says of it now is of this instant.
+    pub(super) held: bool,
 }
 
 /// What a reader made of it.
@@ -179,7 +181,7 @@ impl Target {
         let maps = self.process.maps()?;
         let memory = BlockCache::with_recent_maps(LiveMemory::new(&self.process), &maps, CACHE);
         let os = self.os_threads(&[], &self.inner_ids());
-        let reading = unless_broken(self.read(&memory, &os, read), last)?;
+        let reading = unless_broken(self.read(&memory, &os, false, read), last)?;
         self.process.check()?;
         let stats = memory.stats();
         Ok(Attempt { reading, pause: None, stats, os, in_kernel: 0 })
@@ -203,7 +205,7 @@ impl Target {
         } else {
             let until = Instant::now() + budget.saturating_sub(stopped.elapsed());
             let bounded = Budgeted::new(&memory, until);
-            unless_broken(self.read(&bounded, &os, read), last)?
+            unless_broken(self.read(&bounded, &os, true, read), last)?
         };
         let in_kernel = in_kernel(&stopped);
         let pause = Some(stopped.release());
@@ -234,7 +236,7 @@ impl Target {
         let copy = plan.copy(&self.process, until);
         let pause = Some(stopped.release());
         let copy = copy?;
-        let reading = unless_broken(self.read(&copy, &os, read), last)?;
+        let reading = unless_broken(self.read(&copy, &os, false, read), last)?;
         let stats = copy.stats();
         Ok(Attempt { reading, pause, stats, os, in_kernel })
     }
@@ -249,12 +251,13 @@ impl Target {
         &self,
         memory: &dyn MemorySource,
         os: &OsThreads,
+        held: bool,
         read: &mut dyn FnMut(&View<'_, '_>) -> Result<Reading<T>, Problem>,
     ) -> Result<Reading<T>, AttachError> {
         let python = Python::new(memory, &self.layout);
         let runtime = python.runtime(self.runtime)?;
         let interpreters = python.interpreters(self.runtime)?;
-        Ok(read(&View { python: &python, runtime, interpreters: &interpreters, os })?)
+        Ok(read(&View { python: &python, runtime, interpreters: &interpreters, os, held })?)
     }
 
     /// True while any collector is at work, or may be: the interpreters are being changed.

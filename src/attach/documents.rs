@@ -97,7 +97,7 @@ impl Target {
         })
     }
 
-    fn process_info(&self) -> Result<crate::snapshot::ProcessInfo, AttachError> {
+    pub(super) fn process_info(&self) -> Result<crate::snapshot::ProcessInfo, AttachError> {
         Ok(describe::process_info(self, &self.process.identity()?))
     }
 
@@ -107,7 +107,7 @@ impl Target {
     }
 }
 
-fn capture_info<T>(
+pub(super) fn capture_info<T>(
     picture: &Picture<T>,
     begun: Instant,
     coverage: Coverage,

@@ -11,6 +11,7 @@ pub mod doctor;
 mod documents;
 mod error;
 mod mode;
+mod sockets;
 mod sources;
 mod target;
 

@@ -14,6 +14,7 @@ mod man;
 mod output;
 mod pattern;
 mod progress;
+mod sockets;
 
 use clap::{Parser, Subcommand};
 use failure::{Code, Failure};
@@ -34,6 +35,7 @@ const EXAMPLES: &str = "\
 Examples:
   pyattach dump 4711             what is every thread doing?
   pyattach census 4711           what is it holding, and how many of each?
+  pyattach sockets 4711          which sockets, in which state, and who owns them?
   pyattach doctor 4711           can we attach, and what will we see?
 
 Exit codes: 0 fine, 2 wrong usage, 3 cannot attach, 4 not a known CPython,
@@ -43,6 +45,7 @@ Exit codes: 0 fine, 2 wrong usage, 3 cannot attach, 4 not a known CPython,
 enum Command {
     Dump(dump::Dump),
     Census(census::Census),
+    Sockets(sockets::Sockets),
     Doctor(doctor::Doctor),
     Demo(demo::Demo),
     #[command(subcommand)]
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Dump(command) => command.run(),
         Command::Census(command) => command.run(),
+        Command::Sockets(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Layout(command) => command.run(),

@@ -4,6 +4,7 @@
 //! start time) is asked again after every answer, so that what we say never comes from
 //! another process which got the same number. Everything read from `/proc` is bounded.
 
+mod descriptors;
 mod error;
 mod family;
 mod files;
@@ -11,11 +12,13 @@ mod identity;
 mod image;
 mod machine;
 pub mod maps;
+pub mod net;
 mod rights;
 mod stat;
 mod stop;
 mod tasks;
 
+pub use descriptors::{Descriptor, DescriptorKind};
 pub use error::ProcessError;
 pub use family::python_processes;
 pub use identity::{Identity, Namespaces};

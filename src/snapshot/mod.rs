@@ -9,12 +9,14 @@ pub mod doctor;
 pub mod dump;
 pub mod process;
 pub mod secrets;
+pub mod sockets;
 
 pub use capture::{CaptureInfo, Coverage};
 pub use census::{CensusDocument, ResourceSummary, TypeRow};
 pub use doctor::DoctorDocument;
 pub use dump::{DumpDocument, FrameRow, LocalRow, NativeThreadRow, ThreadRow};
 pub use process::{LayoutInfo, ProcessInfo, PythonInfo};
+pub use sockets::SocketsDocument;
 
 /// The version of pyattach that made a document.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -4,6 +4,7 @@ pub mod census;
 pub mod dump;
 mod locals;
 mod native_ids;
+pub mod sockets;
 
 /// What ends a collection: memory that is gone or denied, or a structure so broken that there
 /// is nothing to show.

@@ -7,6 +7,7 @@ pub mod census;
 pub mod doctor;
 pub mod dump;
 mod header;
+pub mod sockets;
 mod style;
 mod table;
 mod units;
