@@ -26,6 +26,7 @@ const LIKELY_UNITS: &[&str] = &[
     "Python/gc.c",
     "_asynciomodule.c",
     "_collectionsmodule.c",
+    "_functoolsmodule.c",
     "_queuemodule.c",
     "socketmodule.c",
 ];

@@ -137,6 +137,8 @@ structs! {
         /// Pointer to the GIL this interpreter uses, 3.12+.
         opt gil = ["ceval.gil"];
         opt gc = ["gc"];
+        /// Head of the list of tasks whose thread has ended, 3.14+.
+        opt tasks = ["asyncio_tasks_head"];
     }
     /// `PyThreadState` (Include/cpython/pystate.h).
     req thread: ThreadState = ["_ts", "PyThreadState"] {
@@ -167,6 +169,10 @@ structs! {
         req instruction = ["instr_ptr", "prev_instr"];
         req locals = ["localsplus"];
         req owner = ["owner"];
+        /// Slots in use, counted from the first local variable, up to 3.13.
+        opt stack_depth = ["stacktop"];
+        /// Where the next value would be pushed, 3.14+.
+        opt stack_pointer = ["stackpointer"];
     }
     /// `PyFrameObject` (Include/internal/pycore_frame.h; up to 3.10 Include/cpython/frameobject.h).
     req frame: FrameObject = ["_frame", "PyFrameObject"] {
@@ -176,6 +182,13 @@ structs! {
         opt locals = ["f_localsplus"];
         /// The generator that owns the frame, up to 3.10 (borrowed).
         opt generator = ["f_gen"];
+        /// Where the next value would be pushed, up to 3.9.
+        opt stack_pointer = ["f_stacktop"];
+        /// The first slot of the value stack, and the slots in use, 3.10.
+        opt stack_base = ["f_valuestack"];
+        opt stack_depth = ["f_stackdepth"];
+        /// The state of 3.10; later the generator has it.
+        opt state = ["f_state"];
     }
     /// `PyCodeObject` (Include/cpython/code.h).
     req code: CodeObject = ["PyCodeObject"] {
@@ -189,6 +202,8 @@ structs! {
         req line_table = ["co_linetable", "co_lnotab"];
         /// The bytecode, inside the code object, 3.11+.
         opt bytecode = ["co_code_adaptive"];
+        /// The bytecode, a `bytes`, up to 3.10.
+        opt bytecode_object = ["co_code"];
         req nlocals = ["co_nlocals"];
         opt nlocalsplus = ["co_nlocalsplus"];
         opt localsplus_names = ["co_localsplusnames"];
@@ -329,13 +344,40 @@ structs! {
         opt frame = ["gi_frame"];
         req name = ["gi_name"];
         req qualname = ["gi_qualname"];
+        /// It is executing, up to 3.9.
+        opt running = ["gi_running"];
         opt frame_state = ["gi_frame_state"];
         opt iframe = ["gi_iframe"];
+    }
+    /// `PyCoroWrapper`: what `coroutine.__await__()` gives (Objects/genobject.c).
+    opt coroutine_wrapper: CoroutineWrapper = ["PyCoroWrapper"] {
+        req coroutine = ["cw_coroutine"];
+    }
+    /// `PyAsyncGenASend`: `asend()` and `__anext__()` of an async generator.
+    opt async_generator_send: AsyncGeneratorSend = ["PyAsyncGenASend"] {
+        req generator = ["ags_gen"];
+    }
+    /// `PyAsyncGenAThrow`: `athrow()` and `aclose()`.
+    opt async_generator_throw: AsyncGeneratorThrow = ["PyAsyncGenAThrow"] {
+        req generator = ["agt_gen"];
     }
     /// `PyFunctionObject`.
     req function: FunctionObject = ["PyFunctionObject"] {
         req qualname = ["func_qualname"];
         req code = ["func_code"];
+        req module = ["func_module"];
+        /// A tuple of cells, or null.
+        req closure = ["func_closure"];
+    }
+    /// `PyMethodObject`: a bound method (Include/cpython/classobject.h).
+    req method: MethodObject = ["PyMethodObject"] {
+        req function = ["im_func"];
+        req instance = ["im_self"];
+    }
+    /// `partialobject` (Modules/_functoolsmodule.c).
+    opt partial: PartialObject = ["partialobject"] {
+        req function = ["fn"];
+        req arguments = ["args"];
     }
     /// `PyCellObject`.
     req cell: CellObject = ["PyCellObject"] {
@@ -361,11 +403,34 @@ structs! {
         opt get_index = ["buf.get_idx"];
         opt count = ["buf.num_items"];
     }
+    /// `FutureObj` (Modules/_asynciomodule.c); a `TaskObj` begins with the same fields.
+    opt future: FutureObject = ["FutureObj"] {
+        req event_loop = ["fut_loop"];
+        req state = ["fut_state"];
+        /// The first callback, or null.
+        req callback = ["fut_callback0"];
+        /// A list of `(callback, context)` of the others, or null.
+        req callbacks = ["fut_callbacks"];
+        req exception = ["fut_exception"];
+        /// Who waits for it: null, one future, or a set of them, 3.14+.
+        opt awaited_by = ["fut_awaited_by"];
+        opt awaited_by_is_set = ["fut_awaited_by_is_set"];
+    }
     /// `TaskObj` (Modules/_asynciomodule.c).
     opt task: TaskObject = ["TaskObj"] {
         req event_loop = ["task_loop"];
         req state = ["task_state"];
         req coroutine = ["task_coro"];
         req name = ["task_name"];
+        /// The future it waits for, or null.
+        req waiter = ["task_fut_waiter"];
+        /// Its links in the list of all tasks, 3.14+.
+        opt node = ["task_node"];
+    }
+    /// `_PyThreadStateImpl`, what 3.13+ keeps behind a thread state
+    /// (Include/internal/pycore_tstate.h).
+    opt thread_extension: ThreadExtension = ["_PyThreadStateImpl"] {
+        /// Head of the list of the thread's tasks, 3.14+.
+        opt tasks = ["asyncio_tasks_head"];
     }
 }

@@ -71,6 +71,55 @@ pub enum DictEntries {
     ByKind,
 }
 
+/// How to see that a suspended generator or coroutine awaits something, rather than yields
+/// (`_PyGen_yf` in Objects/genobject.c).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AwaitSite {
+    /// The next instruction is `YIELD_FROM` (up to 3.10).
+    YieldFrom,
+    /// The next instruction is a `RESUME` whose argument is 2 or 3 (3.11, 3.12).
+    Resume,
+    /// The frame state says so (3.13+).
+    FrameState,
+}
+
+/// The numbers of a generator's frame state; where there is none, see
+/// [`FrameStates::NONE`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameStates {
+    /// Made, not started.
+    pub created: i64,
+    /// Suspended, in a `yield` or (where that has no number of its own) in an `await`.
+    pub suspended: &'static [i64],
+    /// Suspended in an `await` or `yield from`.
+    pub awaiting: &'static [i64],
+    /// On a thread's stack.
+    pub executing: i64,
+}
+
+impl FrameStates {
+    /// Up to 3.9 `f_lasti`, `gi_running` and a null `gi_frame` tell.
+    pub const NONE: Self = Self { created: 0, suspended: &[], awaiting: &[], executing: 0 };
+    /// `PyFrameState` of 3.10 (Include/cpython/frameobject.h), 3.11 and 3.12 (pycore_frame.h).
+    const OLD: Self = Self { created: -2, suspended: &[-1], awaiting: &[], executing: 0 };
+    /// `FRAME_SUSPENDED_YIELD_FROM` came in 3.13.
+    const SPLIT: Self = Self { created: -3, suspended: &[-2], awaiting: &[-1], executing: 0 };
+    /// Renumbered in 3.15.
+    const RENUMBERED: Self = Self { created: 0, suspended: &[1], awaiting: &[2, 3], executing: 4 };
+}
+
+/// Where the interpreter itself notes which asyncio tasks there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskRegistry {
+    /// The weak set `asyncio.tasks._all_tasks` (up to 3.11).
+    AllTasks,
+    /// The weak set `_scheduled_tasks` and the set `_eager_tasks` (3.12, 3.13).
+    Scheduled,
+    /// Lists through the tasks, of each thread and interpreter; the sets of before for tasks
+    /// that are not of the C type (3.14+).
+    Linked,
+}
+
 /// Where the heads of the GC generations are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GcHome {
@@ -97,6 +146,12 @@ pub struct Traits {
     pub position: Position,
     pub line_table: LineTable,
     pub stack_ref: StackRef,
+    pub await_site: AwaitSite,
+    pub frame_states: FrameStates,
+    /// Slots between the end of a suspended frame's stack and the awaited object: 3.15 pushes
+    /// a null above it.
+    pub above_awaited: u64,
+    pub task_registry: TaskRegistry,
     pub managed_dict: ManagedDict,
     pub dict_entries: DictEntries,
     pub gc_home: GcHome,
@@ -131,6 +186,23 @@ impl Traits {
                 _ => LineTable::Locations,
             },
             stack_ref: if since(14) { StackRef::Tagged } else { StackRef::Plain },
+            await_site: match version.minor {
+                ..=10 => AwaitSite::YieldFrom,
+                11 | 12 => AwaitSite::Resume,
+                _ => AwaitSite::FrameState,
+            },
+            frame_states: match version.minor {
+                ..=9 => FrameStates::NONE,
+                10..=12 => FrameStates::OLD,
+                13 | 14 => FrameStates::SPLIT,
+                _ => FrameStates::RENUMBERED,
+            },
+            above_awaited: u64::from(since(15)),
+            task_registry: match version.minor {
+                ..=11 => TaskRegistry::AllTasks,
+                12 | 13 => TaskRegistry::Scheduled,
+                _ => TaskRegistry::Linked,
+            },
             managed_dict: match version.minor {
                 ..=10 => ManagedDict::None,
                 11 => ManagedDict::TwoWords,
