@@ -5,6 +5,7 @@
 #   sid/          a root of its own with Debian sid's python3.13, python3.14, python3.15, python3.14d and pypy3,
 #                 and the libraries they need; nothing in it has debug information except python3.14d
 #   site/VERSION/ aiohttp and what it needs, one tree per interpreter
+#   site-uvloop/VERSION/ uvloop, for the interpreters that there is a wheel for
 #   debug/SERIES/ with --debug-files: usr/lib/debug/.build-id/… of the distributions' ordinary builds, and usr/bin/pythonX.Yd,
 #                 a Py_DEBUG build with its debug information inside, both for layout tables
 #   trixie/ bullseye/  with --more: other patch releases (3.13.5, 3.9.2)
@@ -218,22 +219,38 @@ site() {
     finish "site/$version" "$recipe" "$built"
 }
 
+# uvloop VERSION PYTHON [PIP-OPTION…]: the same with uvloop, into site-uvloop/VERSION; empty where there is no wheel.
+uvloop() {
+    local version=$1 python=$2 recipe="1 uvloop" built=$store/.work/site-uvloop-$1
+    shift 2
+    done_with "site-uvloop/$version" "$recipe" && { say "site-uvloop/$version: complete"; return; }
+    say "installing uvloop for $version"
+    rm -rf "$built"
+    mkdir -p "$built"
+    PIP_ROOT_USER_ACTION=ignore "$python" -m pip install --quiet --no-input --no-compile --only-binary=:all: --target "$built" "$@" uvloop ||
+        say "site-uvloop/$version: pip has no wheel for it; the tests of uvloop do not run there"
+    finish "site-uvloop/$version" "$recipe" "$built"
+}
+
 sites() {
     local folder version name
     for folder in "$pyenv_versions"/*/; do
         version=$(basename "$folder")
         [[ $version =~ ^3\.([0-9]+)\.[0-9]+$ ]] && ((BASH_REMATCH[1] >= 8)) || continue
         site "$version" "$folder/bin/python3"
+        uvloop "$version" "$folder/bin/python3"
     done
     if [[ -x /usr/bin/python3 ]]; then
         version=$(/usr/bin/python3 -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')
         # The distribution's interpreter may be of a version that pyenv has too; the tree is the same then.
         site "$version" /usr/bin/python3
+        uvloop "$version" /usr/bin/python3
     fi
     for name in 3.13 3.14 3.15; do
         version=$(version_in "$store/sid" "/usr/bin/python$name")
         # No pip in that root: the machine's pip chooses wheels for that version by tag.
         site "$version" /usr/bin/python3 --python-version "$name" --implementation cp
+        uvloop "$version" /usr/bin/python3 --python-version "$name" --implementation cp
     done
 }
 
