@@ -4,8 +4,9 @@ use super::capture::{CaptureOptions, Picture, Reading, Subject};
 use super::collect::{self, dump::DumpOptions};
 use super::sources::Sources;
 use super::{AttachError, CaptureMode, Target, describe};
+use crate::snapshot::tasks::TaskRow;
 use crate::snapshot::{
-    CaptureInfo, CensusDocument, Coverage, DumpDocument, NativeThreadRow, VERSION,
+    CaptureInfo, CensusDocument, Coverage, DumpDocument, NativeThreadRow, TasksDocument, VERSION,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -97,6 +98,39 @@ impl Target {
         })
     }
 
+    /// Event loops and tasks, and who waits for whom.
+    pub fn tasks(&self, options: &CaptureOptions) -> Result<TasksDocument, AttachError> {
+        let begun = Instant::now();
+        let picture = self.picture(options, Subject::Heap, &mut |view| {
+            let (runtime, interpreters) = (&view.runtime, view.interpreters);
+            let found = collect::tasks::collect(view.python, runtime, interpreters, view.os)?;
+            Ok(Reading { consistent: found.consistent, value: found })
+        })?;
+        let found = &picture.value;
+        let coverage = Coverage {
+            objects: Some(found.objects),
+            unreadable: found.unreadable,
+            broken_lists: Some(found.broken_lists),
+            collecting: Some(found.collecting),
+            ..Coverage::default()
+        };
+        let capture = capture_info(&picture, begun, coverage, found.notes());
+        let process = self.process_info()?;
+        let found = picture.value;
+        Ok(TasksDocument {
+            schema: TasksDocument::SCHEMA,
+            pyattach: VERSION,
+            process,
+            capture,
+            loops: found.loops,
+            totals: totals(&found.tasks),
+            tasks_not_shown: 0,
+            tasks: found.tasks,
+            not_started: found.not_started,
+            registry: found.registry,
+        })
+    }
+
     pub(super) fn process_info(&self) -> Result<crate::snapshot::ProcessInfo, AttachError> {
         Ok(describe::process_info(self, &self.process.identity()?))
     }
@@ -105,6 +139,15 @@ impl Target {
         let threads = self.process.threads().unwrap_or_default();
         threads.into_iter().map(|thread| (thread.tid, thread.name)).collect()
     }
+}
+
+fn totals(tasks: &[TaskRow]) -> BTreeMap<String, u64> {
+    let mut totals = BTreeMap::new();
+    for task in tasks {
+        let state = task.state.as_deref().unwrap_or("unknown");
+        *totals.entry(state.to_owned()).or_default() += 1;
+    }
+    totals
 }
 
 pub(super) fn capture_info<T>(

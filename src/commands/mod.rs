@@ -15,6 +15,7 @@ mod output;
 mod pattern;
 mod progress;
 mod sockets;
+mod tasks;
 
 use clap::{Parser, Subcommand};
 use failure::{Code, Failure};
@@ -36,6 +37,7 @@ Examples:
   pyattach dump 4711             what is every thread doing?
   pyattach census 4711           what is it holding, and how many of each?
   pyattach sockets 4711          which sockets, in which state, and who owns them?
+  pyattach tasks 4711            which asyncio tasks wait, where, and for what?
   pyattach doctor 4711           can we attach, and what will we see?
 
 Exit codes: 0 fine, 2 wrong usage, 3 cannot attach, 4 not a known CPython,
@@ -46,6 +48,7 @@ enum Command {
     Dump(dump::Dump),
     Census(census::Census),
     Sockets(sockets::Sockets),
+    Tasks(tasks::Tasks),
     Doctor(doctor::Doctor),
     Demo(demo::Demo),
     #[command(subcommand)]
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Dump(command) => command.run(),
         Command::Census(command) => command.run(),
         Command::Sockets(command) => command.run(),
+        Command::Tasks(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Layout(command) => command.run(),

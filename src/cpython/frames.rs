@@ -89,7 +89,7 @@ impl Python<'_> {
     }
 
     /// One `PyFrameObject` (up to 3.10) and its caller.
-    fn heap_frame(&self, at: Address) -> Result<(Option<Frame>, Address)> {
+    pub(super) fn heap_frame(&self, at: Address) -> Result<(Option<Frame>, Address)> {
         let fields = &self.structs().frame;
         let wrong = || ObjectError::malformed("frame object", at);
         let bytes = self.read_struct(at, fields.size)?;
@@ -106,7 +106,7 @@ impl Python<'_> {
     }
 
     /// One `_PyInterpreterFrame` (3.11+), if it is a Python frame, and its caller.
-    fn interpreter_frame(&self, at: Address) -> Result<(Option<Frame>, Address)> {
+    pub(super) fn interpreter_frame(&self, at: Address) -> Result<(Option<Frame>, Address)> {
         let fields = self.structs().interpreter_frame.as_ref();
         let fields = fields.ok_or_else(|| ObjectError::malformed("frame layout", at))?;
         let bytes = self.read_struct(at, fields.size)?;

@@ -7,10 +7,12 @@
 //! Knows nothing of processes, and nothing of what an object is for.
 
 mod attributes;
+mod awaits;
 mod code;
 mod dict;
 mod error;
 mod frames;
+mod futures;
 mod generator;
 mod interpreters;
 mod lines;
@@ -24,9 +26,11 @@ mod types;
 mod values;
 
 pub use attributes::Attribute;
+pub use awaits::{AwaitChain, Progress, Suspension};
 pub use code::Code;
 pub use error::{ObjectError, Result};
 pub use frames::{Frame, Stack};
+pub use futures::{Future, FutureState, Task};
 pub use generator::GeneratorName;
 pub use interpreters::{Gil, Interpreter, Runtime, ThreadState};
 pub use lines::line_of;

@@ -10,6 +10,7 @@ pub mod dump;
 pub mod process;
 pub mod secrets;
 pub mod sockets;
+pub mod tasks;
 
 pub use capture::{CaptureInfo, Coverage};
 pub use census::{CensusDocument, ResourceSummary, TypeRow};
@@ -17,6 +18,7 @@ pub use doctor::DoctorDocument;
 pub use dump::{DumpDocument, FrameRow, LocalRow, NativeThreadRow, ThreadRow};
 pub use process::{LayoutInfo, ProcessInfo, PythonInfo};
 pub use sockets::SocketsDocument;
+pub use tasks::TasksDocument;
 
 /// The version of pyattach that made a document.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -173,7 +173,7 @@ pub fn syscall_name(number: u64) -> String {
     known.map_or_else(|| format!("number {number}"), |call| call.name().to_owned())
 }
 
-fn frame_row(frame: &Frame) -> FrameRow {
+pub(super) fn frame_row(frame: &Frame) -> FrameRow {
     FrameRow {
         function: frame.code.name.clone(),
         qualname: frame.qualname.clone(),

@@ -5,6 +5,7 @@ pub mod dump;
 mod locals;
 mod native_ids;
 pub mod sockets;
+pub mod tasks;
 
 /// What ends a collection: memory that is gone or denied, or a structure so broken that there
 /// is nothing to show.

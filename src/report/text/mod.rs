@@ -10,6 +10,8 @@ mod header;
 pub mod sockets;
 mod style;
 mod table;
+mod task_tree;
+pub mod tasks;
 mod units;
 
 pub use style::{BOLD, DIM, ERROR, GOOD, HINT, WARN};
