@@ -44,12 +44,14 @@ impl<'p> Sources<'p> {
 
 fn read_lines(process: &Process, path: &Path) -> Option<Vec<String>> {
     let file = process.open_in_root(path).ok()?;
-    // A path in the target may name a device or a pipe, which would hang or never end.
-    if !file.metadata().ok()?.is_file() {
+    // A path in the target may name a device or a pipe, which would hang or never end. So may
+    // some that pass for files, such as /proc/kmsg: their length is 0.
+    let metadata = file.metadata().ok()?;
+    if !metadata.is_file() || metadata.len() == 0 {
         return None;
     }
     let mut lines = Vec::new();
-    let mut reader = BufReader::new(file.take(MAX_FILE));
+    let mut reader = BufReader::new(file.take(metadata.len().min(MAX_FILE)));
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line).ok()? > 0 {
         let text = String::from_utf8_lossy(&line);
