@@ -1,5 +1,6 @@
 //! asyncio tasks: a state in the C struct (`TaskObj`, Modules/_asynciomodule.c), or the
-//! attribute `_state` of the Python implementation (Lib/asyncio/tasks.py).
+//! attribute `_state` of the Python implementation (Lib/asyncio/tasks.py), which a pending task
+//! has from its class only.
 
 use super::{Description, attribute, known};
 use crate::cpython::{ObjectError, Python, Result};
@@ -22,7 +23,16 @@ pub(super) fn describe(python: &Python<'_>, task: Address) -> Result<Description
             None => None,
         }
     } else {
-        let text = attribute(python, task, "_state", |at| python.text(at, MAX_STATE))?;
+        let own = attribute(python, task, "_state", Ok)?;
+        let inherited = || known(python.class_attribute(&class, "_state"));
+        let state = match own {
+            Some(state) => Some(state),
+            None => inherited()?.and_then(|attribute| attribute.found()),
+        };
+        let text = match state {
+            Some(state) => known(python.text(state, MAX_STATE))?,
+            None => None,
+        };
         text.and_then(|state| match state.as_str() {
             "PENDING" => Some("pending"),
             "CANCELLED" => Some("cancelled"),
