@@ -67,6 +67,9 @@ pub struct Resource {
     pub address: Address,
     /// "open", "closed", "pending", …; `None` when it could not be read.
     pub state: Option<&'static str>,
+    /// The object that has the numbers, where that is another one, which several resources may
+    /// share: a sum must count it once.
+    pub shared: Option<Address>,
     /// Its numbers by standard metric name (`in_use`, `idle`, `limit`, `created`, `queued`,
     /// `fd`); `None` when it could not be read.
     pub metrics: BTreeMap<&'static str, Option<i64>>,
@@ -74,13 +77,17 @@ pub struct Resource {
 
 /// Describes the object at `address`, which is of `kind`.
 pub fn describe(python: &Python<'_>, kind: Kind, address: Address) -> Result<Resource> {
+    let mut shared = None;
     let (state, metrics) = match kind {
         Kind::Socket => sockets::describe(python, address),
         Kind::ThreadPoolExecutor => executors::describe(python, address),
-        Kind::AiohttpSession => sessions::describe(python, address),
+        Kind::AiohttpSession => {
+            shared = sessions::connector(python, address)?;
+            sessions::describe(python, shared)
+        }
         Kind::AsyncioTask => tasks::describe(python, address),
     }?;
-    Ok(Resource { kind, address, state, metrics: metrics.into_iter().collect() })
+    Ok(Resource { kind, address, state, shared, metrics: metrics.into_iter().collect() })
 }
 
 /// State and metrics of one resource.

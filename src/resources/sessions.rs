@@ -8,8 +8,14 @@ use crate::memory::Address;
 /// Hosts of one connector that are summed over.
 const MAX_HOSTS: usize = 1 << 20;
 
-pub(super) fn describe(python: &Python<'_>, session: Address) -> Result<Description> {
-    let connector = known(python.attribute(session, "_connector"))?.and_then(|at| at.found());
+/// The session's connector, or `None` the object; other sessions may use the same one. Nothing
+/// when it could not be read.
+pub(super) fn connector(python: &Python<'_>, session: Address) -> Result<Option<Address>> {
+    Ok(known(python.attribute(session, "_connector"))?.and_then(|at| at.found()))
+}
+
+/// A session with this connector.
+pub(super) fn describe(python: &Python<'_>, connector: Option<Address>) -> Result<Description> {
     let unknown = vec![("in_use", None), ("idle", None), ("limit", None)];
     let Some(connector) = connector else { return Ok((None, unknown)) };
     if known(python.is_none(connector))? == Some(true) {

@@ -6,7 +6,7 @@ use crate::heap::census::{self, Census};
 use crate::memory::Address;
 use crate::resources::{self, Kind};
 use crate::snapshot::census::{ObjectTotals, ResourceSummary, TypeRow};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -92,6 +92,7 @@ fn summarise(
     let mut summaries: BTreeMap<String, ResourceSummary> =
         Kind::ALL.iter().map(|kind| (kind.name().to_owned(), ResourceSummary::default())).collect();
     let mut unreadable = 0;
+    let mut summed: FxHashSet<Address> = FxHashSet::default();
     for (class, instances) in &census.kept {
         let Some(&kind) = kinds.get(class) else { continue };
         let Some(summary) = summaries.get_mut(kind.name()) else { continue };
@@ -105,6 +106,10 @@ fn summarise(
             summary.count += 1;
             let state = described.as_ref().and_then(|resource| resource.state);
             *summary.states.entry(state.unwrap_or("unknown").to_owned()).or_default() += 1;
+            let shared = described.as_ref().and_then(|resource| resource.shared);
+            if shared.is_some_and(|shared| !summed.insert(shared)) {
+                continue;
+            }
             for (metric, value) in described.into_iter().flat_map(|resource| resource.metrics) {
                 match value {
                     // A descriptor's number is a name, not a quantity.
