@@ -76,7 +76,7 @@ pub fn collect(
         complete &= names.is_some();
         let names = names.unwrap_or_default();
         let threads = python.threads(interpreter)?;
-        let ids = super::native_ids::KernelIds::new(python, runtime, os, &names);
+        let ids = super::native_ids::KernelIds::new(python, runtime, os, &names, &threads);
         for thread in &threads {
             let mut stack = python.stack(thread)?;
             let mut cut = stack.cut.map(|error| error.to_string());

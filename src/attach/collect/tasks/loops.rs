@@ -35,8 +35,9 @@ pub(super) fn thread_stacks(
     for interpreter in interpreters {
         let names = python.unless_unreadable(python.thread_names(interpreter))?;
         let names = names.unwrap_or_default();
-        let ids = KernelIds::new(python, runtime, os, &names);
-        for thread in python.threads(interpreter)? {
+        let threads = python.threads(interpreter)?;
+        let ids = KernelIds::new(python, runtime, os, &names, &threads);
+        for thread in threads {
             let tid = ids.of(&thread);
             let state = tid.and_then(|tid| os.states.get(&tid));
             let name = names.iter().find(|name| name.ident == thread.ident);
