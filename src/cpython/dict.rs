@@ -1,10 +1,10 @@
-//! `dict`: entries in insertion order, and lookup of a string key.
+//! `dict` and `frozendict`: entries in insertion order, and lookup of a string key.
 //!
 //! The hash index is never decoded: entries are scanned. A dict that is being resized when the
 //! target stops may have entries that are not written yet; null keys and values are passed over.
 
 use super::sequences::word;
-use super::{ObjectError, Python, Result};
+use super::{ObjectError, Python, Result, Type, TypeFlags};
 use crate::layout::traits::DictEntries;
 use crate::memory::Address;
 use std::ops::ControlFlow;
@@ -17,6 +17,10 @@ const MAX_SLOTS: u64 = 1 << 40;
 const MAX_SEARCHED: u64 = 1 << 21;
 /// Entries looked at for the first few items: those before them may all be deleted.
 const MAX_PASSED: u64 = 1 << 16;
+/// `tp_name` of `frozendict`.
+const FROZEN_DICT: &[u8] = b"frozendict";
+/// Bases that are followed to find out what a class is laid out as.
+const MAX_BASES: usize = 256;
 /// Entries fetched by one read.
 const CHUNK: u64 = 512;
 /// Attributes that a class's shared keys can have up to 3.12 (SHARED_KEYS_MAX_SIZE,
@@ -47,6 +51,27 @@ impl Python<'_> {
     /// `len(dict)`.
     pub fn dict_length(&self, dict: Address) -> Result<u64> {
         Ok(self.structs().dict.used.read(self.memory, dict)?)
+    }
+
+    /// True when instances of the class at `class` are laid out as a dict: subclasses of `dict`,
+    /// and `frozendict` and its subclasses where there is such a builtin. Reads no more of the
+    /// types than flags and bases: reading a type needs its dict.
+    pub fn is_dict(&self, class: Address, flags: TypeFlags) -> Result<bool> {
+        if flags.dict_subclass() || !self.traits().frozen_dict {
+            return Ok(flags.dict_subclass());
+        }
+        let fields = &self.structs().type_object;
+        let (mut class, mut flags) = (class, flags);
+        for _ in 0..MAX_BASES {
+            if !flags.heap_type() {
+                let name = fields.name.read_pointer(self.memory, class)?;
+                let name = self.memory.read_c_string(name, FROZEN_DICT.len() + 1)?;
+                return Ok(name == FROZEN_DICT);
+            }
+            class = fields.base.read_pointer(self.memory, class)?;
+            flags = TypeFlags::new(fields.flags.read(self.memory, class)?);
+        }
+        Err(ObjectError::malformed("bases of a type", class))
     }
 
     /// The first items of a dict in insertion order, at most `limit`; fewer when very many have
@@ -108,7 +133,8 @@ impl Python<'_> {
         most: Option<u64>,
         visit: &mut dyn FnMut(Address, Address) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        if !self.flags_of(dict)?.dict_subclass() {
+        let flags = self.flags_of(dict)?;
+        if !flags.dict_subclass() && !self.is_dict(self.type_address(dict)?, flags)? {
             return Err(ObjectError::malformed("dict", dict));
         }
         let fields = &self.structs().dict;
@@ -254,7 +280,7 @@ impl Python<'_> {
 
     /// Bytes of the attribute values inside instances of `class`: 0 where there are none
     /// (`_PyInlineValuesSize` in Objects/dictobject.c, 3.13+).
-    pub fn inline_values_size(&self, class: &super::Type) -> Result<u64> {
+    pub fn inline_values_size(&self, class: &Type) -> Result<u64> {
         if !class.flags.inline_values() || class.cached_keys.is_null() {
             return Ok(0);
         }

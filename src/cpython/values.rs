@@ -55,8 +55,10 @@ pub enum Value {
         /// Items in all.
         length: u64,
     },
-    /// A dict.
+    /// A dict or frozendict.
     Mapping {
+        /// Its type's name.
+        class: String,
         /// The first items.
         items: Vec<(Value, Value)>,
         /// Items in all.
@@ -108,13 +110,14 @@ impl Python<'_> {
             {
                 self.sequence(address, &class, limits.items, inner(limits))?
             }
-            "builtins.dict" if limits.depth > 0 => {
+            "builtins.dict" | "builtins.frozendict" if limits.depth > 0 => {
                 let limits = inner(limits);
                 let mut items = Vec::new();
                 for (key, value) in self.dict_items(address, limits.items)? {
                     items.push((self.value(key, limits)?, self.value(value, limits)?));
                 }
-                Value::Mapping { items, length: self.dict_length(address)? }
+                let class = class.name().to_owned();
+                Value::Mapping { class, items, length: self.dict_length(address)? }
             }
             _ => Value::Object { class: class.name().to_owned(), address },
         })

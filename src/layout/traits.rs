@@ -161,6 +161,9 @@ pub struct Traits {
     /// `gc.freeze()`d and immortal objects: the permanent generation fills without a call of
     /// `gc.freeze` (3.12+).
     pub immortal_objects: bool,
+    /// `frozendict` is a builtin: a `PyDictObject` with a hash behind it, and no subclass of
+    /// `dict` (PEP 814, 3.15+).
+    pub frozen_dict: bool,
     /// Objects with managed dicts or weak references have 16 more bytes before the GC head.
     pub preheader: bool,
 }
@@ -214,6 +217,7 @@ impl Traits {
             gil_home: if since(12) { GilHome::Interpreter } else { GilHome::Runtime },
             first_foreign_owner: 3,
             immortal_objects: since(12),
+            frozen_dict: since(15),
             preheader: since(11),
         }
     }

@@ -43,11 +43,14 @@ fn write_value(out: &mut String, value: &Value) {
         Value::Int(Integer::Large { bits, negative }) => {
             write!(out, "<{} int of {bits} bits>", if *negative { "negative" } else { "positive" })
         }
-        Value::Float(value) => write!(out, "{value:?}"),
+        Value::Float(value) => {
+            write_float(out, *value);
+            Ok(())
+        }
         Value::Text { text, length } => {
-            let masked = mask_text(text);
+            write_text(out, &mask_text(text));
             let more = *length > text.chars().count() as u64;
-            write!(out, "'{}'{}", quoted(&masked), if more { "…" } else { "" })
+            write!(out, "{}", if more { "…" } else { "" })
         }
         Value::Bytes { bytes, length } => {
             let masked = mask_text(&bytes.escape_ascii().to_string());
@@ -58,8 +61,11 @@ fn write_value(out: &mut String, value: &Value) {
             write_items(out, class, items, *length);
             Ok(())
         }
-        Value::Mapping { items, length } => {
+        Value::Mapping { class, items, length } => {
+            let frozen = class == "builtins.frozendict";
+            out.push_str(if frozen { "frozendict({" } else { "{" });
             write_mapping(out, items, *length);
+            out.push_str(if frozen { "})" } else { "}" });
             Ok(())
         }
         Value::Object { class, address } => write!(out, "<{class} at {address}>"),
@@ -67,8 +73,49 @@ fn write_value(out: &mut String, value: &Value) {
     };
 }
 
-fn quoted(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('\'', "\\'")
+/// Exponents as `float.__repr__` has them: from 1e16 on and below 1e-4, of two digits at least.
+fn write_float(out: &mut String, value: f64) {
+    let scientific = value != 0.0 && value.is_finite() && !(1e-4..1e16).contains(&value.abs());
+    // Writing to a String cannot fail.
+    let _ = match format!("{value:e}").split_once('e') {
+        Some((digits, exponent)) if scientific => {
+            let (sign, exponent) = match exponent.strip_prefix('-') {
+                Some(exponent) => ('-', exponent),
+                None => ('+', exponent),
+            };
+            write!(out, "{digits}e{sign}{exponent:0>2}")
+        }
+        _ if value.is_nan() => write!(out, "nan"),
+        _ => write!(out, "{value:?}"),
+    };
+}
+
+/// Quotes and escapes as `str.__repr__` does.
+fn write_text(out: &mut String, text: &str) {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    out.push(quote);
+    for character in text.chars() {
+        // Writing to a String cannot fail.
+        let _ = match (character, u32::from(character)) {
+            ('\n', _) => write!(out, "\\n"),
+            ('\r', _) => write!(out, "\\r"),
+            ('\t', _) => write!(out, "\\t"),
+            ('\\', _) => write!(out, "\\\\"),
+            (_, code) if character.is_control() => write!(out, "\\x{code:02x}"),
+            _ if character == quote => write!(out, "\\{character}"),
+            _ => write!(out, "{character}"),
+        };
+    }
+    out.push(quote);
+}
+
+/// True for a text or bytes that names a secret.
+fn names_secret(value: &Value) -> bool {
+    match value {
+        Value::Text { text, .. } => is_secret_name(text),
+        Value::Bytes { bytes, .. } => is_secret_name(&bytes.escape_ascii().to_string()),
+        _ => false,
+    }
 }
 
 fn write_items(out: &mut String, class: &str, items: &[Value], length: u64) {
@@ -76,36 +123,40 @@ fn write_items(out: &mut String, class: &str, items: &[Value], length: u64) {
         "builtins.list" => ("[", "]"),
         "builtins.tuple" if length == 1 => ("(", ",)"),
         "builtins.tuple" => ("(", ")"),
+        "builtins.frozenset" if length == 0 => ("frozenset(", ")"),
         "builtins.frozenset" => ("frozenset({", "})"),
         _ if length == 0 => ("set(", ")"),
         _ => ("{", "}"),
     };
     out.push_str(open);
+    // Headers, parameters and items of dicts are pairs of name and value.
+    let secret =
+        class == "builtins.tuple" && length == 2 && items.first().is_some_and(names_secret);
     for (index, item) in items.iter().enumerate() {
         out.push_str(if index == 0 { "" } else { ", " });
-        write_value(out, item);
+        match index {
+            1 if secret => write_masked(out),
+            _ => write_value(out, item),
+        }
     }
     write_more(out, items.len(), length);
     out.push_str(close);
 }
 
 fn write_mapping(out: &mut String, items: &[(Value, Value)], length: u64) {
-    out.push('{');
     for (index, (key, value)) in items.iter().enumerate() {
         out.push_str(if index == 0 { "" } else { ", " });
         write_value(out, key);
         out.push_str(": ");
-        match key {
-            Value::Text { text, .. } if is_secret_name(text) => {
-                out.push('\'');
-                out.push_str(MASK);
-                out.push('\'');
-            }
-            _ => write_value(out, value),
-        }
+        if names_secret(key) { write_masked(out) } else { write_value(out, value) }
     }
     write_more(out, items.len(), length);
-    out.push('}');
+}
+
+fn write_masked(out: &mut String) {
+    out.push('\'');
+    out.push_str(MASK);
+    out.push('\'');
 }
 
 fn write_more(out: &mut String, shown: usize, length: u64) {
