@@ -1,7 +1,10 @@
-//! Shallow sizes: what `sys.getsizeof()` counts.
+//! Shallow sizes: what `sys.getsizeof()` counts, and the attribute values inside instances.
 //!
 //! The object with its GC head and pre-header, its variable part, and for the builtin
-//! containers their tables. What an extension type allocates on the side is not counted.
+//! containers and their subclasses the tables. From 3.13 on instances hold the values of their
+//! attributes; they are part of the block and counted here, though `sys.getsizeof()` leaves them
+//! out. Not counted: what an extension type allocates on the side, what a class has beside its
+//! type object, and the digits or characters of an instance of a subclass of `int` or `str`.
 
 use super::walk::{GC_HEAD, TrackedObject};
 use crate::cpython::{Python, Type};
@@ -39,13 +42,14 @@ impl Sizing {
         let inline = python.inline_values_size(class).unwrap_or(0);
         // ob_size of classes counts slots, of ints digits with a sign.
         let item = if flags.long_subclass() || flags.type_subclass() { 0 } else { class.itemsize };
+        let is = |name| python.is_subtype(class, name);
         let table = if flags.list_subclass() {
             TableKind::List
-        } else if flags.dict_subclass() {
+        } else if python.is_dict(class.address, class.flags).unwrap_or(false) {
             TableKind::Dict
-        } else if class.name() == "builtins.set" || class.name() == "builtins.frozenset" {
+        } else if is("builtins.set") || is("builtins.frozenset") {
             TableKind::Set
-        } else if class.name() == "collections.deque" {
+        } else if is("collections.deque") {
             TableKind::Deque
         } else {
             TableKind::None
