@@ -32,9 +32,12 @@ _type_qualname = type.__dict__["__qualname__"].__get__
 
 
 def type_name(cls):
-    """`module.qualname` as the type object itself has it, whatever its metaclass says."""
+    """`module.qualname` as the type object itself has it, whatever its metaclass says.
+
+    A class whose own dict has something else than a text under `__module__` has a qualname only.
+    """
     module = _type_module(cls)
-    return "%s.%s" % (module if type(module) is str else "?", _type_qualname(cls))
+    return "%s.%s" % (module, _type_qualname(cls)) if type(module) is str else _type_qualname(cls)
 
 
 def settle():
@@ -51,12 +54,21 @@ def count_by_type(objects):
     return counts
 
 
-def census():
-    """What the collector tracks, by type: [name, address of the type, count, sum of sys.getsizeof]."""
+def tracked():
+    """Every object the collector tracks, also those it set aside itself as immortal, in the permanent generation (3.12)."""
     settle()
-    objects = gc.get_objects()
+    gc.unfreeze()
+    return gc.get_objects()
+
+
+def census():
+    """What the collector tracks, by type."""
+    objects = tracked()
     counts = count_by_type(objects)
-    return describe_counts(counts, len(objects))
+    total = len(objects)
+    del objects
+    settle()  # they are set aside again
+    return describe_counts(counts, total)
 
 
 def census_with_frozen():
@@ -69,6 +81,33 @@ def census_with_frozen():
     del objects
     gc.freeze()
     return describe_counts(counts, total)
+
+
+def sizes():
+    """Of the instances of each type that the collector tracks: the sum of sys.getsizeof(), and the distance of new ones."""
+    by_type = {}
+    for one in tracked():
+        row = by_type.setdefault(type(one), [0, 0])
+        row[0] += 1
+        row[1] += sys.getsizeof(one)
+    rows = []
+    for cls, (count, size) in by_type.items():
+        row = {"name": type_name(cls), "address": hex(id(cls)), "count": count, "bytes": size}
+        row["spacing"] = spacing(cls) if row["name"].startswith(("__main__.", "twins.")) else None
+        rows.append(row)
+    del by_type
+    settle()
+    return {"types": rows}
+
+
+def spacing(cls):
+    """The memory that an instance takes: blocks of one size lie side by side (Objects/obmalloc.c)."""
+    try:
+        made = [cls.__new__(cls) for _ in range(500)]
+    except TypeError:
+        return None
+    places = sorted(id(one) for one in made)
+    return min(second - first for first, second in zip(places, places[1:]))
 
 
 def describe_counts(counts, total):
@@ -182,8 +221,8 @@ def _write_line(text):
         data = data[os.write(1, data) :]
 
 
-def _next_line(stream):
-    return stream.readline()  # must stay the line after `def`: `frames` names it
+def _next_line(descriptor):
+    return os.read(descriptor, 65536)  # must stay the line after `def`: `frames` names it
 
 
 def _answer(commands, line):
@@ -221,12 +260,13 @@ def serve(facts, commands):
     commands.setdefault("ping", lambda: {"pong": os.getpid()})
     commands.setdefault("census", census)
     commands.setdefault("frames", frames)
+    commands.setdefault("sizes", sizes)
     # Whatever json makes once, it makes now. Not `frames`: it would give every frame here a frame object, and from 3.11 on
     # a process that nobody asked has none.
     json.dumps(describe_counts({int: 1}, 1))
     settle()
     ready(facts)
-    stream = sys.stdin.buffer
+    stream = sys.stdin.fileno()  # a file object would make others for the time of its read; a line comes in one piece
     # One line, so that this frame has the same line number during a command and between commands.
     while _answer(commands, _next_line(stream)): pass  # noqa: E701
     os._exit(0)

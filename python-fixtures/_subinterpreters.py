@@ -24,6 +24,7 @@ def census(fd):
     for _ in range(4):
         gc.collect()
     counts = {{}}
+    gc.unfreeze()
     objects = gc.get_objects()
     for one in objects:
         counts[type(one)] = counts.get(type(one), 0) + 1

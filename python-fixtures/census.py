@@ -5,8 +5,11 @@ Commands: census, resources, subinterpreters, frames, ping. What they answer is 
 
 import argparse
 import asyncio
+import builtins
+import collections
 import gc
 import os
+import queue
 import socket
 import sys
 import threading
@@ -103,6 +106,30 @@ class ErrorChild(Exception):
     pass
 
 
+class GrownList(list):
+    __slots__ = ()
+
+
+class GrownDict(dict):
+    __slots__ = ()
+
+
+class GrownSet(set):
+    __slots__ = ()
+
+
+class GrownFrozenSet(frozenset):
+    __slots__ = ()
+
+
+class GrownDeque(collections.deque):
+    __slots__ = ()
+
+
+class GrownFrozenDict(getattr(builtins, "frozendict", dict)):  # a builtin since 3.15
+    __slots__ = ()
+
+
 class AfterFreeze:
     pass
 
@@ -154,7 +181,26 @@ def user_objects():
     same, same_too = make_same_named()
     keep(73, same)
     keep(79, same_too)
+    kept.append([grown(size) for size in (0, 1, 5, 6, 9, 60, 65, 200, 300, 5000)])
     return kept
+
+
+def grown(size):
+    """Containers of many sizes, one by one, so that their tables are as large as growing makes them; some emptied."""
+    items, mapping, numbers, row = GrownList(), GrownDict(), GrownSet(), GrownDeque()
+    names, emptied = GrownDict(), GrownDict()
+    for number in range(size):
+        items.append(number)
+        mapping[number] = None
+        names["name %d" % number] = None
+        emptied[number] = None
+        numbers.add(number)
+        row.append(number)
+    for number in range(size // 2):
+        row.popleft()
+    emptied.clear()
+    frozen = GrownFrozenSet(numbers), GrownFrozenDict(mapping), frozenset(numbers)
+    return items, mapping, names, emptied, numbers, frozen, row, list(items), set(numbers)
 
 
 # --- sockets -------------------------------------------------------------------------------------------------------
@@ -228,6 +274,19 @@ def executors(gate):
     return [idle, busy, unused, ended, ending, child]
 
 
+def work_in(waiting):
+    """Work items in a queue, without the None that wakes workers. Nobody takes from a queue that is not empty here."""
+    taken = []
+    try:
+        while True:
+            taken.append(waiting.get_nowait())
+    except queue.Empty:
+        pass
+    for item in taken:
+        waiting.put(item)
+    return sum(item is not None for item in taken)
+
+
 def describe_executor(one):
     return {
         "max_workers": one._max_workers,
@@ -235,6 +294,7 @@ def describe_executor(one):
         "live_threads": sum(thread.is_alive() for thread in one._threads),
         "idle": one._idle_semaphore._value,
         "queued": one._work_queue.qsize(),
+        "queued_work": work_in(one._work_queue),
         "shutdown": one._shutdown,
         "broken": bool(one._broken),
         "state": "shutdown" if one._shutdown else "open",

@@ -5,6 +5,7 @@ Commands: frames, census, ping. READY's facts are described in tests/README.md.
 
 import argparse
 import asyncio
+import builtins
 import functools
 import os
 import select
@@ -266,6 +267,8 @@ class SlottedRich:
         self.only = 1
 
 
+FrozenDict = getattr(builtins, "frozendict", dict)  # a builtin since 3.15
+
 # Values of the locals of `locals_of_many_kinds`, as repr() shows them. The others are in tests/README.md.
 LOCAL_VALUES = {
     "none": None,
@@ -280,11 +283,23 @@ LOCAL_VALUES = {
     "huge_negative": -(10**40),
     "floating": 2.5,
     "infinite": float("inf"),
+    "large_float": 1e16,
+    "larger_float": -1.5e300,
+    "small_float": 1.5e-07,
+    "whole_float": 123456789012345.0,
+    "not_a_number": float("nan"),
     "complex_number": 1 + 2j,
     "ascii": "plain text",
     "latin": "caf\u00e9",
     "chinese": "\u4e2d\u6587",
     "emoji": "\U0001f600 ok",
+    "quotes": "both ' and \"",
+    "quote": "it's",
+    "back": "\\u0041 \\",
+    "no_set": set(),
+    "no_frozen": frozenset(),
+    "no_mapping": {},
+    "no_frozen_mapping": FrozenDict(),
     "empty": "",
     "escape": "\x1b[31mred\x1b[0m\n\ttab",
     "surrogate": "\ud800",
@@ -295,6 +310,7 @@ LOCAL_VALUES = {
     "numbers": [1, 2, 3],
     "nested": [[1, [2, [3, [4]]]]],
     "mapping": {"key": "value", 2: None},
+    "frozen_mapping": FrozenDict({"key": "value", 2: None}),
     "numbers_set": {5},
     "frozen": frozenset({6}),
     "many": list(range(1000)),
@@ -306,10 +322,15 @@ def locals_of_many_kinds(argument, *args, keyword=1, **kwargs):
     none, true, false, ellipsis = None, True, False, ...
     zero, small, negative, digit_edge, big, huge_negative = 0, 7, -5, 2**30, 2**64 + 1, -(10**40)
     floating, infinite, complex_number = 2.5, float("inf"), 1 + 2j
+    large_float, larger_float, small_float, whole_float = 1e16, -1.5e300, 1.5e-07, 123456789012345.0
+    not_a_number = float("nan")
+    quotes, quote, back = "both ' and \"", "it's", "\\u0041 \\"
+    no_set, no_frozen, no_mapping, no_frozen_mapping = set(), frozenset(), {}, FrozenDict()
     ascii, latin, chinese, emoji = "plain text", "caf\u00e9", "\u4e2d\u6587", "\U0001f600 ok"
     empty, escape, surrogate, long_text = "", "\x1b[31mred\x1b[0m\n\ttab", "\ud800", "x" * 5000
     data, empty_tuple, pair, numbers = b"\x00bytes\xff", (), (1, "two"), [1, 2, 3]
     nested, mapping, numbers_set, frozen = [[1, [2, [3, [4]]]]], {"key": "value", 2: None}, {5}, frozenset({6})
+    frozen_mapping = FrozenDict({"key": "value", 2: None})
     many, interval = list(range(1000)), range(3)
     recursive = []
     recursive.append(recursive)
@@ -319,6 +340,8 @@ def locals_of_many_kinds(argument, *args, keyword=1, **kwargs):
     api_token = "tok-do-not-show"
     dsn = "postgresql://scott:tiger-do-not-show@db.example/app"
     config = {"user": "scott", "password": "inner-do-not-show"}
+    nested_config = [{"api_key": {"value": "deep-do-not-show"}}, ("Authorization: Bearer bearer-do-not-show",)]
+    frozen_config = FrozenDict({"token": "frozen-do-not-show", b"password": b"bytes-do-not-show"})
     变量 = "a name that is not ASCII"
     if argument is None:
         unset = 1
@@ -336,7 +359,7 @@ def in_locals():
     locals_of_many_kinds("first", "second", keyword="third", fourth="fifth")
 
 
-SECRETS = ["hunter2-do-not-show", "tok-do-not-show", "tiger-do-not-show", "inner-do-not-show"]
+SECRETS = [kind + "-do-not-show" for kind in "hunter2 tok tiger inner deep bearer frozen bytes".split()]
 
 PLACES = [
     ("recursion", lambda: recursion(30)),
@@ -377,7 +400,7 @@ def busy():
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--threads", type=int, default=0, help="so many more threads, waiting 20 calls deep")
-    parser.add_argument("--busy", action="store_true", help="one thread that never waits")
+    parser.add_argument("--busy", type=int, nargs="?", const=1, default=0, help="so many threads that never wait")
     parser.add_argument("--only", default=None, help="only the place of this name")
     options = parser.parse_args()
 
@@ -393,11 +416,15 @@ def main():
     facts = {
         "threads": {thread.native_id: thread.name for thread in threads},
         "busy": None,
+        "busy_threads": [],
         "locals": {name: repr(value) for name, value in LOCAL_VALUES.items()},
         "secrets": SECRETS,
     }
     if options.busy:
-        facts["busy"] = _fixture.start_threads([("busy", busy)])[0].native_id
+        spinning = _fixture.start_threads([("busy %d" % number, busy) for number in range(options.busy)])
+        _fixture.wait_until(lambda: all(thread.native_id for thread in spinning), "busy threads without an id")
+        facts["busy"] = spinning[0].native_id
+        facts["busy_threads"] = [thread.native_id for thread in spinning]
     _fixture.serve(facts, {})
 
 
