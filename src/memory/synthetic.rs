@@ -45,9 +45,13 @@ impl SyntheticMemory {
 
     /// Writes bytes, which makes them readable.
     pub fn put(&mut self, address: Address, bytes: &[u8]) {
-        for (at, &byte) in (address.get()..).zip(bytes) {
-            self.set(at, Some(byte));
-        }
+        let mut rest = bytes;
+        self.for_each_chunk(address, bytes.len() as u64, |contents, present| {
+            let (piece, behind) = rest.split_at(contents.len());
+            contents.copy_from_slice(piece);
+            present.fill(true);
+            rest = behind;
+        });
     }
 
     /// Writes a 32-bit value.
@@ -67,18 +71,15 @@ impl SyntheticMemory {
 
     /// Makes `length` bytes readable; zeros where nothing was written before.
     pub fn reserve(&mut self, address: Address, length: u64) {
-        for at in address.get()..address.get().saturating_add(length) {
-            if !self.has(at) {
-                self.set(at, Some(0));
-            }
-        }
+        self.for_each_chunk(address, length, |_, present| present.fill(true));
     }
 
     /// Takes bytes away: reads that touch them fault.
     pub fn remove(&mut self, address: Address, length: u64) {
-        for at in address.get()..address.get().saturating_add(length) {
-            self.set(at, None);
-        }
+        self.for_each_chunk(address, length, |contents, present| {
+            contents.fill(0);
+            present.fill(false);
+        });
     }
 
     /// Reserves `length` bytes at a fresh address that is a multiple of `alignment` (a power
@@ -91,20 +92,28 @@ impl SyntheticMemory {
         Address::new(address)
     }
 
-    fn set(&mut self, at: u64, value: Option<u8>) {
-        let size = CHUNK as usize;
-        let chunk = self
-            .chunks
-            .entry(at / CHUNK)
-            .or_insert_with(|| Chunk { bytes: vec![0; size], present: vec![false; size] });
-        let index = (at % CHUNK) as usize;
-        chunk.bytes[index] = value.unwrap_or(0);
-        chunk.present[index] = value.is_some();
-    }
-
-    fn has(&self, at: u64) -> bool {
-        let chunk = self.chunks.get(&(at / CHUNK));
-        chunk.is_some_and(|chunk| chunk.present[(at % CHUNK) as usize])
+    /// Calls `change` with the part of each chunk that lies in the range, up to the end of the
+    /// address space: its bytes, and which of them are there. Bytes that are not are zero.
+    fn for_each_chunk(
+        &mut self,
+        address: Address,
+        length: u64,
+        mut change: impl FnMut(&mut [u8], &mut [bool]),
+    ) {
+        let end = address.get().saturating_add(length);
+        let mut at = address.get();
+        while at < end {
+            let size = CHUNK as usize;
+            let chunk = self
+                .chunks
+                .entry(at / CHUNK)
+                .or_insert_with(|| Chunk { bytes: vec![0; size], present: vec![false; size] });
+            let from = (at % CHUNK) as usize;
+            let count = (end - at).min(CHUNK - at % CHUNK);
+            let part = from..from + count as usize;
+            change(&mut chunk.bytes[part.clone()], &mut chunk.present[part]);
+            at += count;
+        }
     }
 }
 
