@@ -135,8 +135,8 @@ fn a_thread_is_no_process() {
     let Some(python) = host_python() else { return };
     let target = Fixture::start(python, "stacks.py", &["--only", "lock"]);
     let tasks = std::fs::read_dir(format!("/proc/{}/task", target.pid)).unwrap();
-    let tids = tasks.map(|task| task.unwrap().file_name().to_str().unwrap().parse().unwrap());
-    let thread: i32 = tids.filter(|&tid| tid != target.pid).next().unwrap();
+    let mut tids = tasks.map(|task| task.unwrap().file_name().to_str().unwrap().parse().unwrap());
+    let thread: i32 = tids.find(|&tid| tid != target.pid).unwrap();
     let message = format!("{thread} is a thread of process {}", target.pid);
     assert_all_refuse(thread, 3, &[&message]);
     let hint = format!("\nhint: use the process: {}\n", target.pid);
