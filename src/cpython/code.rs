@@ -27,6 +27,10 @@ pub struct Code {
     /// Address of the first instruction, where frames point into the bytecode.
     bytecode: Address,
     pub(super) variables: Vec<Variable>,
+    /// `_Py_InitCleanup` (Python/specialize.c, 3.12+), which calls a class's `__init__` for the
+    /// specialised call of the class and is never shown by Python itself: named by one string
+    /// throughout, and on no line.
+    pub(super) is_shim: bool,
 }
 
 /// One slot of a frame's local variables.
@@ -74,12 +78,15 @@ impl Python<'_> {
         let fields = &self.structs().code;
         let bytes = self.read_struct(address, fields.size)?;
         let text = |field: crate::layout::Field, limit| self.text(field.pointer_in(&bytes), limit);
+        let first_line = i64::from(fields.first_line.in_bytes(&bytes).unwrap_or(0) as i32);
+        let (name, filename) = (fields.name.pointer_in(&bytes), fields.filename.pointer_in(&bytes));
         let bytecode = fields.bytecode.map_or(Address::NULL, |field| field.at(address));
         Ok(Code {
             name: text(fields.name, MAX_NAME)?,
             qualname: fields.qualname.map(|field| text(field, MAX_NAME)).transpose()?,
             filename: text(fields.filename, MAX_PATH)?,
-            first_line: i64::from(fields.first_line.in_bytes(&bytes).unwrap_or(0) as i32),
+            first_line,
+            is_shim: name == filename && first_line == 0,
             line_table: self.bytes(fields.line_table.pointer_in(&bytes), MAX_LINE_TABLE)?,
             bytecode,
             variables: self.variables(&bytes)?,

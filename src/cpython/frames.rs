@@ -120,6 +120,9 @@ impl Python<'_> {
             return Ok((None, previous));
         }
         let code = self.code_at(executable)?;
+        if code.is_shim {
+            return Ok((None, previous));
+        }
         let position = fields.instruction.pointer_in(&bytes).get() as i64;
         let line = self.line(&code, position);
         let qualname = code.qualname.clone();
