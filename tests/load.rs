@@ -73,7 +73,10 @@ fn check_dump(dump: &DumpDocument, names: &BTreeSet<String>, tally: &mut Tally) 
         let outermost = thread.frames.last().map(|frame| frame.function.as_str());
         let expected = if thread.main { "<module>" } else { "_bootstrap" };
         assert_eq!(outermost, Some(expected), "{thread:#?}");
-        assert!(thread.tid.is_some() && thread.frames.iter().all(|frame| frame.line.is_some()));
+        assert!(thread.tid.is_some(), "{thread:#?}");
+        // The compiler's own instructions have no line (PEP 626).
+        let without_line = thread.frames.iter().skip(1).find(|frame| frame.line.is_none());
+        assert_eq!(without_line, None, "{thread:#?}");
     }
     assert!(dump.threads.iter().filter(|thread| thread.holds_gil == Some(true)).count() <= 1);
 }

@@ -13,8 +13,10 @@
 )]
 
 mod fixture;
+pub(crate) mod image;
 mod interpreters;
 mod matrix;
+pub(crate) mod picture;
 mod program;
 
 pub(crate) use fixture::Fixture;
