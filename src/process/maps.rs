@@ -113,6 +113,7 @@ fn unescape(path: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn lines_of_every_kind() {
@@ -129,5 +130,33 @@ mod tests {
         assert_eq!(maps[1].path, PathBuf::from("[stack]"));
         assert!(maps[2].shared && maps[2].path.as_os_str().is_empty());
         assert_eq!(maps[3].path, PathBuf::from("/a\nb"));
+    }
+
+    const LINES: &[u8] = b"55d0000-55e0000 r-xp 00001000 08:01 42 /usr/bin/my python (deleted)\n\
+        7ffc-7ffd rw-p 00000000 00:00 0 [stack]\n\
+        ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0 [vsyscall]\n";
+
+    proptest! {
+        /// Whatever is cut out, repeated or overwritten: what is found is in order.
+        #[test]
+        fn mangled_text(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4), 0..12),
+            random: Vec<u8>,
+        ) {
+            let mut text = LINES.to_vec();
+            for (at, byte, change) in changes {
+                let at = at.index(text.len());
+                match change {
+                    0 => text[at] = byte,
+                    1 => text.truncate(at.max(1)),
+                    2 => text.insert(at, byte),
+                    _ => text.extend_from_within(at..),
+                }
+            }
+            for map in Mapping::parse_all(&text).iter().chain(&Mapping::parse_all(&random)) {
+                prop_assert!(map.start <= map.end && map.length() == map.end - map.start);
+                prop_assert!(!map.contains(map.end));
+            }
+        }
     }
 }

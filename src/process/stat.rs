@@ -80,6 +80,7 @@ pub(crate) fn status_number<T: std::str::FromStr>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
@@ -105,5 +106,27 @@ mod tests {
         assert_eq!(status_field(status, "Name"), Some("x"));
         assert_eq!(status_number::<u32>(status, "Uid", 1), Some(2));
         assert_eq!(status_field(status, "Tracer"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_keeps_its_fields(name in "[^\0]{0,15}", ppid in 0..i32::MAX, start: u64) {
+            let text = format!("7 ({name}) S {ppid} 7 7 0 -1 4194304 1 0 0 0 5 6 0 0 20 0 3 0 {start} 1 2\n");
+            let stat = Stat::parse(text.as_bytes()).unwrap();
+            prop_assert_eq!((stat.comm, stat.ppid, stat.start_ticks), (name, ppid, start));
+            for cut in 0..text.len().min(60) {
+                Stat::parse(&text.as_bytes()[..cut]);
+            }
+        }
+
+        #[test]
+        fn any_text_is_an_answer(text: Vec<u8>, lines in "(Uid|Tgid|x)?[:\t 0-9a-z\n-]{0,80}") {
+            for text in [text, lines.into_bytes()] {
+                Stat::parse(&text);
+                status_number::<i32>(&text, "Tgid", 0);
+                status_number::<u8>(&text, "Uid", 3);
+                super::super::identity::tracer_of(&text);
+            }
+        }
     }
 }
