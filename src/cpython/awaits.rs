@@ -13,6 +13,7 @@ use crate::memory::Address;
 const MAX_CHAIN: usize = 20_000;
 /// Slots of one frame's value stack.
 const MAX_STACK: i64 = 1 << 24;
+const MAX_TYPE_NAME: usize = 64;
 /// `YIELD_FROM` up to 3.10 (Include/opcode.h).
 const YIELD_FROM: u8 = 72;
 /// `RESUME` after a `yield from` has the argument 2, after an `await` 3 (Python/ceval.c).
@@ -157,7 +158,7 @@ impl Python<'_> {
     /// The generator that an awaited object is, or steps for; `None` for anything else.
     fn generator_behind(&self, object: Address) -> Result<Option<Address>> {
         let structs = self.structs();
-        let field = match self.type_of(object)?.name() {
+        let field = match self.awaitable_type(object)?.as_str() {
             "builtins.coroutine" | "builtins.generator" | "builtins.async_generator" => {
                 return Ok(Some(object));
             }
@@ -175,6 +176,22 @@ impl Python<'_> {
         match field {
             Some(field) => Ok(field.read_pointer(self.memory, object)?.non_null()),
             None => Ok(None),
+        }
+    }
+
+    /// The name of an awaited object's type. 3.8 never runs `PyType_Ready` on the types of the
+    /// steps of async generators, so they do not pass as types; their name is all that is needed.
+    fn awaitable_type(&self, object: Address) -> Result<String> {
+        let checked = self.type_of(object);
+        let Err(ObjectError::Malformed { .. }) = checked else {
+            return checked.map(|class| class.name().to_owned());
+        };
+        let class = self.type_address(object)?;
+        let name = self.structs().type_object.name.read_pointer(self.memory, class)?;
+        match self.memory.read_c_string(name, MAX_TYPE_NAME)?.as_slice() {
+            b"async_generator_asend" => Ok("builtins.async_generator_asend".to_owned()),
+            b"async_generator_athrow" => Ok("builtins.async_generator_athrow".to_owned()),
+            _ => checked.map(|class| class.name().to_owned()),
         }
     }
 

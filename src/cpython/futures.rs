@@ -23,6 +23,8 @@ const MAX_FUNCTION: usize = 128;
 /// closure that holds the future handed on to.
 const FORWARDING: &[(&str, &str, &str)] = &[
     ("asyncio.tasks", "gather.<locals>._done_callback", "outer"),
+    // 3.9 has an inner function for the sake of a deprecated argument.
+    ("asyncio.tasks", "_gather.<locals>._done_callback", "outer"),
     ("asyncio.tasks", "shield.<locals>._inner_done_callback", "outer"),
     ("asyncio.tasks", "_wait.<locals>._on_completion", "waiter"),
 ];
@@ -144,24 +146,21 @@ impl<'a> Python<'a> {
         self.text(name, MAX_NAME)
     }
 
-    /// The futures and tasks that wait for a future, as it knows them itself (3.14+): null, one
-    /// object, or a set. `None` where futures do not know.
+    /// The futures and tasks that wait for a future, as it knows them itself (3.14+, C only):
+    /// null, one object, or a set. `None` where futures do not know.
     pub fn future_awaited_by(&self, future: Address) -> Result<Option<Vec<Address>>> {
         let Some(fields) = &self.structs().future else { return Ok(None) };
         let (Some(field), Some(is_set)) = (fields.awaited_by, fields.awaited_by_is_set) else {
             return Ok(None);
         };
-        let (waiters, is_set) = match self.future_kind(future)? {
-            Kind::Native(_) => (
-                field.read_pointer(self.memory, future)?.non_null(),
-                is_set.read(self.memory, future)? != 0,
-            ),
-            // The name is private to the class `Future`.
-            Kind::Python => (self.attribute_not_none(future, "_Future__asyncio_awaited_by")?, true),
-        };
-        match waiters {
+        if let Kind::Python = self.future_kind(future)? {
+            return Ok(None);
+        }
+        match field.read_pointer(self.memory, future)?.non_null() {
             None => Ok(Some(Vec::new())),
-            Some(set) if is_set => Ok(Some(self.set_items(set, MAX_WAITERS)?.items)),
+            Some(set) if is_set.read(self.memory, future)? != 0 => {
+                Ok(Some(self.set_items(set, MAX_WAITERS)?.items))
+            }
             Some(one) => Ok(Some(vec![one])),
         }
     }

@@ -134,6 +134,8 @@ impl<'d> Forest<'d> {
             });
             groups[group].push(id);
         }
+        // What piles up is what one looks for.
+        groups.sort_by_key(|group| std::cmp::Reverse(group.len()));
         groups
     }
 }

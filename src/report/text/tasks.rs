@@ -230,14 +230,22 @@ fn name(task: &TaskRow) -> String {
 }
 
 fn write_frames(out: &mut impl Write, frames: &[FrameRow], indent: &str) -> io::Result<()> {
-    for frame in frames.iter().take(MAX_FRAMES) {
+    let mut shown = 0;
+    // Recursion is one line with its depth.
+    for (index, run) in frames.chunk_by(|one, next| one == next).enumerate() {
+        if index == MAX_FRAMES {
+            let more = number((frames.len() - shown) as u64);
+            return writeln!(out, "{indent}{DIM}… {more} more frames{DIM:#}");
+        }
+        shown += run.len();
+        let Some(frame) = run.first() else { continue };
         let name = frame.qualname.as_deref().unwrap_or(&frame.function);
         let line = frame.line.map_or_else(|| "?".to_owned(), |line| line.to_string());
-        writeln!(out, "{indent}{} {DIM}({}:{line}){DIM:#}", escape(name), escape(&frame.file))?;
-    }
-    if frames.len() > MAX_FRAMES {
-        let more = number((frames.len() - MAX_FRAMES) as u64);
-        writeln!(out, "{indent}{DIM}… {more} more frames{DIM:#}")?;
+        write!(out, "{indent}{} {DIM}({}:{line}){DIM:#}", escape(name), escape(&frame.file))?;
+        match run.len() {
+            1 => writeln!(out)?,
+            times => writeln!(out, " {DIM}× {}{DIM:#}", number(times as u64))?,
+        }
     }
     Ok(())
 }

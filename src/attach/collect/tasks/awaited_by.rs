@@ -2,8 +2,9 @@
 //!
 //! A task waits for one future. Is that a task, it waits for that task; is it a future that
 //! `gather`, `shield`, `wait` or a `TaskGroup` made, it waits for the tasks whose callbacks
-//! fill that future. From 3.14 each future knows its waiters, and that is the answer, as it is
-//! for `asyncio.capture_call_graph()`.
+//! fill that future. From 3.14 each C future knows its waiters, and that is the answer, as it
+//! is for `asyncio.capture_call_graph()`; it does not know those that are Python's own
+//! (`future_awaited_by_add` in Modules/_asynciomodule.c passes over them).
 
 use super::Found;
 use crate::attach::collect::Problem;
@@ -50,6 +51,7 @@ fn waiting_for(
             continue;
         }
         let known = python.unless_unreadable(python.future_awaited_by(future))?.flatten();
+        found.extend(waiters.get(&future).into_iter().flatten());
         match known {
             Some(known) => {
                 for waiter in known {
@@ -60,7 +62,6 @@ fn waiting_for(
                 }
             }
             None => {
-                found.extend(waiters.get(&future).into_iter().flatten());
                 let forwarded = python.unless_unreadable(python.forwarded_to(future))?;
                 todo.extend(forwarded.into_iter().flatten());
             }

@@ -10,9 +10,9 @@ use crate::memory::Address;
 use crate::snapshot::tasks::{LoopRow, ObjectRef};
 use std::collections::BTreeMap;
 
-/// System calls a loop waits for events in, x86_64: poll, select, epoll_wait, pselect6, ppoll,
-/// epoll_pwait, epoll_pwait2.
-const WAITS: [u64; 7] = [7, 23, 232, 270, 271, 281, 441];
+/// System calls that a loop without Python code of its own waits for events in, x86_64:
+/// epoll_wait, epoll_pwait, epoll_pwait2.
+const WAITS: [u64; 3] = [232, 281, 441];
 
 /// A thread and its stack.
 pub(super) struct ThreadStack {
@@ -88,15 +88,15 @@ pub(super) fn row(
     let current = thread.and_then(|(index, _)| running.current.get(index));
     let current = current.and_then(|&task| tasks.get(task));
     let current = current.filter(|task| task.event_loop == Some(address));
-    let waits = thread.and_then(|(_, stack)| stack.syscall).map(|call| WAITS.contains(&call));
-    let selecting = thread.and_then(|(_, stack)| stack.frames.first()).is_some_and(|frame| {
-        frame.code.name == "select" && frame.code.filename.ends_with("selectors.py")
+    let idle = thread.is_some_and(|(_, stack)| match facts.selector {
+        Some(_) => is_selecting(&stack.frames),
+        None => stack.syscall.is_some_and(|call| WAITS.contains(&call)),
     });
     let state = match (facts.closed, facts.thread) {
         (Some(true), _) => Some("closed"),
         (_, Some(None)) => Some("not running"),
         (_, Some(Some(_))) if current.is_some() => Some("busy"),
-        (_, Some(Some(_))) if selecting || waits == Some(true) => Some("idle"),
+        (_, Some(Some(_))) if idle => Some("idle"),
         (_, Some(Some(_))) if thread.is_some() => Some("busy"),
         _ => None,
     };
@@ -122,6 +122,12 @@ pub(super) fn row(
         stack: thread
             .map_or_else(Vec::new, |(_, stack)| stack.frames.iter().map(frame_row).collect()),
     })
+}
+
+/// True when the loop itself waits: a callback may select as well (`subprocess` does).
+fn is_selecting(frames: &[Frame]) -> bool {
+    let names = frames.iter().map(|frame| frame.code.name.as_str());
+    names.take(2).eq(["select", "_run_once"])
 }
 
 /// A loop of `asyncio.base_events.BaseEventLoop`, by its attributes.
