@@ -1,0 +1,83 @@
+//! What we set out to reach, and how far we are.
+
+use crate::cases::{Contender, Room};
+use crate::measure::{Outcome, Row};
+
+/// A goal on one interpreter.
+pub(crate) struct Goal {
+    pub(crate) python: String,
+    pub(crate) what: String,
+    pub(crate) limit: f64,
+    pub(crate) measured: f64,
+}
+
+impl Goal {
+    pub(crate) fn is_met(&self) -> bool {
+        self.measured <= self.limit
+    }
+}
+
+/// What is held against what.
+type Figure = fn(&Row) -> Option<f64>;
+
+/// Case, words, our figure, whose figure it is divided by, limit.
+type Ratio = (&'static str, &'static str, Figure, (Contender, Figure), f64);
+
+const WALL: Figure = |row| row.wall_ms.median();
+const PAUSE: Figure = |row| row.pause_ms.median();
+const PEAK: Figure = |row| row.peak_mb.median();
+const PY_SPY: Contender = Contender::PySpy(&[]);
+const BARE: Contender = Contender::BareCopy(Room::Touched);
+
+const RATIOS: &[Ratio] = &[
+    ("dump-small", "dump, 4 threads: wall / py-spy's", WALL, (PY_SPY, WALL), 0.7),
+    ("dump-small", "dump, 4 threads: pause / py-spy's", PAUSE, (PY_SPY, PAUSE), 1.0),
+    ("dump-200", "dump, 200 threads: wall / py-spy's", WALL, (PY_SPY, WALL), 0.6),
+    ("dump-200", "dump, 200 threads: pause / py-spy's", PAUSE, (PY_SPY, PAUSE), 1.0),
+    ("locals-200", "dump with locals as JSON: wall / py-spy's", WALL, (PY_SPY, WALL), 0.7),
+    (
+        "census-1m",
+        "census, 1,000,000 objects: wall / gdb recipe's",
+        WALL,
+        (Contender::Gdb, WALL),
+        0.3,
+    ),
+    ("census-1m", "census, 1,000,000 objects: pause / bare copy", PAUSE, (BARE, WALL), 2.0),
+    ("census-5m", "census, 5,000,000 objects: pause / bare copy", PAUSE, (BARE, WALL), 2.0),
+];
+
+/// Peak memory of each dump, in MB.
+const MOST_MEMORY: f64 = 15.0;
+/// 5,000,000 objects against 1,000,000: linear, and a fifth on top.
+const LINEAR: f64 = 6.0;
+
+/// Holds the results against the goals. Those without figures are left out.
+pub(crate) fn judge(results: &[Outcome]) -> Vec<Goal> {
+    let mut goals = Vec::new();
+    for outcome in results {
+        let Some(ours) = outcome.row("pyattach") else { continue };
+        let mut add = |what: &str, limit: f64, measured: Option<f64>| {
+            let (python, what) = (outcome.python.clone(), what.to_owned());
+            goals.extend(measured.map(|measured| Goal { python, what, limit, measured }));
+        };
+        for (_, what, figure, (peer, its), limit) in
+            RATIOS.iter().filter(|ratio| ratio.0 == outcome.case.name)
+        {
+            let its = outcome.row(peer.name()).and_then(its);
+            add(what, *limit, figure(ours).zip(its).map(|(ours, its)| ours / its));
+        }
+        if matches!(ours.contender, Contender::Ours(["dump", ..])) {
+            let what = format!("{}: peak memory, MB", outcome.case.title);
+            add(&what, MOST_MEMORY, PEAK(ours));
+        }
+        if outcome.case.name == "census-5m" {
+            let small = results
+                .iter()
+                .find(|one| one.python == outcome.python && one.case.name == "census-1m");
+            let small = small.and_then(|small| WALL(small.row("pyattach")?));
+            let ratio = WALL(ours).zip(small).map(|(large, small)| large / small);
+            add("census: wall of 5,000,000 / of 1,000,000 objects", LINEAR, ratio);
+        }
+    }
+    goals
+}

@@ -1,0 +1,69 @@
+//! How fast we are, and how long targets stand still, beside the tools that people use today.
+//!
+//! `cargo bench` runs everything on two interpreters; `cargo bench -- --help` says what else there is. Peers are
+//! installed into `target/` (py-spy, pystack) or taken from the system (gdb); one that is not there is named and left out.
+//! All contenders of a case run in turn on the same target, so that what else the machine does falls on all of them.
+//! Nothing here is asserted: timings are for people. `docs/performance.md` holds the last published figures.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints its results")]
+
+mod bare_copy;
+mod cases;
+mod contenders;
+mod document;
+mod goals;
+mod measure;
+mod options;
+mod peers;
+mod statistics;
+mod targets;
+
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, pid, room] = &words[..]
+        && first == bare_copy::WORD
+    {
+        return bare_copy::main(pid, room);
+    }
+    match options::parse(&words).and_then(|options| run(&options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(options: &options::Options) -> Result<(), String> {
+    let peers = peers::find();
+    let mut results = Vec::new();
+    for label in &options.pythons {
+        let Some(python) = support::interpreters().iter().find(|one| one.label == *label) else {
+            println!("not run: no interpreter {label}");
+            continue;
+        };
+        for case in cases::ALL.iter().filter(|case| options.selects(case.name)) {
+            eprintln!("{label}: {} …", case.name);
+            let outcome = measure::measure(python, case, &peers, options)?;
+            println!("{}", document::figures(std::slice::from_ref(&outcome)));
+            results.push(outcome);
+        }
+    }
+    if results.is_empty() {
+        return Err("nothing was run: no case or interpreter of that name".to_owned());
+    }
+    let goals = goals::judge(&results);
+    println!("{}", document::goals(&goals));
+    for name in peers.missing() {
+        println!("not run: {name}");
+    }
+    match &options.write {
+        Some(path) => document::write(path, &results, &goals, options),
+        None => Ok(()),
+    }
+}
