@@ -198,6 +198,7 @@ impl Target {
         let inner = self.inner_ids();
         let maps = self.process.maps()?;
         let memory = BlockCache::with_recent_maps(LiveMemory::new(&self.process), &maps, CACHE);
+        let memory = if subject == Subject::Stacks { memory.by_pages() } else { memory };
         let stopped = self.stop(budget)?;
         let os = self.os_threads(stopped.threads(), &inner);
         let reading = if subject == Subject::Heap && !last && self.is_collecting(&memory)? {

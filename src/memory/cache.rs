@@ -1,9 +1,10 @@
 //! Small reads served from large ones.
 //!
 //! Structures of a program lie close together, and a system call costs as much as copying some
-//! kilobytes: reading the target in blocks of 16 KB (a memory pool of CPython 3.10 and later) is ten
+//! kilobytes: reading a heap in blocks of 16 KB (a memory pool of CPython 3.10 and later) is ten
 //! times as fast as reading it object by object. A block that follows one we have is read
-//! together with its successors, up to 64 KB.
+//! together with its successors, up to four in all. Stacks are another matter: of each thread's
+//! memory a page or two are wanted and nothing near them, so for those a block is one page.
 //!
 //! What the cache has been given once it gives again: use one cache per stop, or for memory
 //! that does not change. It never says anything that the source would not have said: pages
@@ -21,7 +22,9 @@ const PAGE: u64 = 4096;
 /// No program has memory from here on (x86_64 with five levels of page tables), so arithmetic
 /// on addresses below does not overflow.
 const USER_END: u64 = 1 << 56;
-const BLOCK: u64 = 16 << 10;
+/// Log2 of a block's size: of a pool, and of a page.
+const POOL_SHIFT: u32 = 14;
+const PAGE_SHIFT: u32 = 12;
 /// Most blocks in one read.
 const LONGEST_RUN: u64 = 4;
 /// Reads of this length and more go past the cache.
@@ -40,7 +43,14 @@ pub struct BlockCache<S> {
     /// What lies outside of the ranges is read from the source, uncached, instead of faulting.
     ranges_may_be_old: bool,
     ceiling: u64,
+    blocks: BlockSize,
     state: RefCell<State>,
+}
+
+/// The size of all blocks of a cache, as a power of two.
+#[derive(Debug, Clone, Copy)]
+struct BlockSize {
+    shift: u32,
 }
 
 #[derive(Debug, Default)]
@@ -84,7 +94,15 @@ impl<S: MemorySource> BlockCache<S> {
         // Without a first slab the first read tries again.
         let _ = state.add_slab(FIRST_SLAB);
         let state = RefCell::new(state);
-        Self { source, ranges: None, ranges_may_be_old: false, ceiling, state }
+        let blocks = BlockSize { shift: POOL_SHIFT };
+        Self { source, ranges: None, ranges_may_be_old: false, ceiling, blocks, state }
+    }
+
+    /// The same in blocks of a page, for reading little from many places. To be asked for
+    /// before the first read.
+    pub fn by_pages(self) -> Self {
+        debug_assert!(self.state.borrow().blocks.is_empty(), "blocks of one size only");
+        Self { blocks: BlockSize { shift: PAGE_SHIFT }, ..self }
     }
 
     /// The same for a process's memory: addresses outside of its readable mappings fault
@@ -121,9 +139,10 @@ impl<S: MemorySource> BlockCache<S> {
 
     /// A read that lies in one block.
     fn read_in_block(&self, state: &mut State, at: u64, buffer: &mut [u8]) -> Result<()> {
-        let number = at / BLOCK;
-        let from = at % BLOCK;
-        let pages = page_bits(from, from + buffer.len() as u64);
+        let size = self.blocks;
+        let number = size.number(at);
+        let from = at - size.start(number);
+        let pages = size.page_bits(from, from + buffer.len() as u64);
         let mut block = match state.last {
             Some((last, block)) if last == number => block,
             _ => state.blocks.get(&number).copied().unwrap_or(Block::NONE),
@@ -133,7 +152,8 @@ impl<S: MemorySource> BlockCache<S> {
             let mut page = at - at % PAGE;
             while page < at + buffer.len() as u64 {
                 block = state.blocks.get(&number).copied().unwrap_or(Block::NONE);
-                if page_bits(page % BLOCK, page % BLOCK + 1) & !block.tried != 0 {
+                let in_block = page - size.start(number);
+                if size.page_bits(in_block, in_block + 1) & !block.tried != 0 {
                     self.load(state, page)?;
                 }
                 page += PAGE;
@@ -144,8 +164,9 @@ impl<S: MemorySource> BlockCache<S> {
         if pages & !block.valid != 0 {
             return self.source.read(Address::new(at), buffer);
         }
-        let bytes =
-            state.bytes(block).and_then(|bytes| bytes.get(from as usize..)?.get(..buffer.len()));
+        let bytes = state
+            .bytes(block, size)
+            .and_then(|bytes| bytes.get(from as usize..)?.get(..buffer.len()));
         match bytes {
             Some(bytes) => {
                 buffer.copy_from_slice(bytes);
@@ -157,33 +178,34 @@ impl<S: MemorySource> BlockCache<S> {
 
     /// Reads the block of a page that was not tried yet, as far as the page's mapping goes.
     fn load(&self, state: &mut State, page: u64) -> Result<()> {
-        let number = page / BLOCK;
+        let size = self.blocks;
+        let number = size.number(page);
         let (low, high) = self.range_of(state, page).unwrap_or((page, page));
         let known = state.blocks.contains_key(&number);
         let mut count = 1;
         if !known && state.blocks.contains_key(&number.wrapping_sub(1)) {
             while count < LONGEST_RUN
-                && (number + count) * BLOCK < high
+                && size.start(number + count) < high
                 && !state.blocks.contains_key(&(number + count))
             {
                 count += 1;
             }
         }
-        if !known && !state.add_blocks(number, count, self.ceiling) {
+        if !known && !state.add_blocks(number, count, size, self.ceiling) {
             // No memory of our own for a cache: the source answers.
             return Ok(());
         }
-        let start = (number * BLOCK).max(low - low % PAGE);
-        let end = (number + count).saturating_mul(BLOCK).min(high);
+        let start = size.start(number).max(low - low % PAGE);
+        let end = size.start(number + count).min(high);
         if start >= end {
-            state.mark(page, page + 1, false);
+            state.mark(page, page + 1, size, false);
             return Ok(());
         }
         match self.fill(state, number, start, end) {
             Err(error) if error.is_fault() => {}
             other => {
                 other?;
-                state.mark(start, end, true);
+                state.mark(start, end, size, true);
                 return Ok(());
             }
         }
@@ -196,7 +218,7 @@ impl<S: MemorySource> BlockCache<S> {
                 Err(error) if error.is_fault() => false,
                 Err(error) => return Err(error),
             };
-            state.mark(at, next, readable);
+            state.mark(at, next, size, readable);
             at = next;
         }
         Ok(())
@@ -209,7 +231,7 @@ impl<S: MemorySource> BlockCache<S> {
         let block = state.blocks.get(&number).copied().ok_or(fault)?;
         let index = block.slab.wrapping_sub(state.dropped);
         let slab = state.slabs.get_mut(index).ok_or(fault)?;
-        let from = (block.offset + (start - number * BLOCK)) as usize;
+        let from = (block.offset + (start - self.blocks.start(number))) as usize;
         let room = slab.memory.get_mut(from..from + (end - start) as usize).ok_or(fault)?;
         self.source.read(Address::new(start), room)
     }
@@ -250,12 +272,13 @@ impl<S: MemorySource> MemorySource for BlockCache<S> {
         let at = address.get();
         // The common case: the block of the last read, all of it valid.
         if let Some((number, block)) = state.last
-            && at / BLOCK == number
-            && block.valid == ALL_PAGES
+            && self.blocks.number(at) == number
+            && block.valid == self.blocks.all_pages()
         {
-            let from = (at % BLOCK) as usize;
-            if let Some(bytes) =
-                state.bytes(block).and_then(|bytes| bytes.get(from..from + buffer.len()))
+            let from = (at - self.blocks.start(number)) as usize;
+            if let Some(bytes) = state
+                .bytes(block, self.blocks)
+                .and_then(|bytes| bytes.get(from..from + buffer.len()))
             {
                 buffer.copy_from_slice(bytes);
                 return Ok(());
@@ -279,7 +302,8 @@ impl<S: MemorySource> MemorySource for BlockCache<S> {
         let mut at = at;
         let mut rest = buffer;
         while !rest.is_empty() {
-            let count = rest.len().min((BLOCK - at % BLOCK) as usize);
+            let next = self.blocks.start(self.blocks.number(at) + 1);
+            let count = rest.len().min(usize::try_from(next - at).unwrap_or(usize::MAX));
             let (piece, left) = rest.split_at_mut(count);
             match self.read_in_block(state, at, piece) {
                 Err(error) if error.is_fault() => return Err(fault),
@@ -301,32 +325,51 @@ impl Block {
     const NONE: Self = Self { slab: 0, offset: 0, valid: 0, tried: 0 };
 }
 
-const ALL_PAGES: u8 = (1 << (BLOCK / PAGE)) - 1;
-
-/// The bits of the pages that a range within a block touches.
-fn page_bits(from: u64, to: u64) -> u8 {
-    let (first, last) = (from / PAGE, to.saturating_sub(1).max(from) / PAGE);
-    let mut bits = 0;
-    for page in first..=last.min(BLOCK / PAGE - 1) {
-        bits |= 1 << page;
+impl BlockSize {
+    const fn bytes(self) -> u64 {
+        1 << self.shift
     }
-    bits
+
+    /// The block that an address lies in.
+    const fn number(self, at: u64) -> u64 {
+        at >> self.shift
+    }
+
+    /// Where a block begins; the end of the address space for one that is beyond it.
+    const fn start(self, number: u64) -> u64 {
+        number.saturating_mul(self.bytes())
+    }
+
+    const fn all_pages(self) -> u8 {
+        (1 << (self.bytes() / PAGE)) - 1
+    }
+
+    /// The bits of the pages that a range within a block touches.
+    fn page_bits(self, from: u64, to: u64) -> u8 {
+        let (first, last) = (from / PAGE, to.saturating_sub(1).max(from) / PAGE);
+        let mut bits = 0;
+        for page in first..=last.min(self.bytes() / PAGE - 1) {
+            bits |= 1 << page;
+        }
+        bits
+    }
 }
 
 impl State {
-    fn bytes(&self, block: Block) -> Option<&[u8]> {
+    fn bytes(&self, block: Block, size: BlockSize) -> Option<&[u8]> {
         let slab = self.slabs.get(block.slab.wrapping_sub(self.dropped))?;
-        slab.memory.get(block.offset as usize..(block.offset + BLOCK) as usize)
+        slab.memory.get(block.offset as usize..(block.offset + size.bytes()) as usize)
     }
 
     /// Notes the outcome for the pages of a range.
-    fn mark(&mut self, start: u64, end: u64, readable: bool) {
-        let mut number = start / BLOCK;
+    fn mark(&mut self, start: u64, end: u64, size: BlockSize, readable: bool) {
+        let mut number = size.number(start);
         let mut at = start;
         while at < end {
-            let next = (number + 1).saturating_mul(BLOCK).min(end);
+            let next = size.start(number + 1).min(end);
             if let Some(block) = self.blocks.get_mut(&number) {
-                let bits = page_bits(at - number * BLOCK, next - number * BLOCK);
+                let from = size.start(number);
+                let bits = size.page_bits(at - from, next - from);
                 block.tried |= bits;
                 if readable {
                     block.valid |= bits;
@@ -338,14 +381,14 @@ impl State {
     }
 
     /// Makes room for blocks that lie together; false when there is none to be had.
-    fn add_blocks(&mut self, number: u64, count: u64, ceiling: u64) -> bool {
-        let bytes = count * BLOCK;
+    fn add_blocks(&mut self, number: u64, count: u64, size: BlockSize, ceiling: u64) -> bool {
+        let bytes = count * size.bytes();
         let room = |slab: &Slab| slab.memory.len() as u64 - slab.used >= bytes;
         if !self.slabs.back().is_some_and(room) {
-            let size = self.slabs.back().map_or(FIRST_SLAB, |slab| slab.memory.len() as u64 * 2);
-            let size = size.min(LARGEST_SLAB);
-            while self.held + size > ceiling && self.drop_oldest() {}
-            if !self.add_slab(size) {
+            let slab = self.slabs.back().map_or(FIRST_SLAB, |slab| slab.memory.len() as u64 * 2);
+            let slab = slab.min(LARGEST_SLAB);
+            while self.held + slab > ceiling && self.drop_oldest() {}
+            if !self.add_slab(slab) {
                 return false;
             }
         }
@@ -353,7 +396,7 @@ impl State {
         let Some(slab) = self.slabs.back_mut() else { return false };
         for number in number..number + count {
             let block = Block { slab: slab_number, offset: slab.used, ..Block::NONE };
-            slab.used += BLOCK;
+            slab.used += size.bytes();
             slab.numbers.push(number);
             self.blocks.insert(number, block);
         }
@@ -391,6 +434,8 @@ mod tests {
     use crate::memory::SyntheticMemory;
     use proptest::prelude::*;
 
+    const BLOCK: u64 = 1 << POOL_SHIFT;
+
     /// Pieces of memory with ragged borders in a few blocks.
     fn image(pieces: &[(u64, u64)]) -> SyntheticMemory {
         let mut memory = SyntheticMemory::new();
@@ -422,9 +467,11 @@ mod tests {
             reads in prop::collection::vec((0..24 * BLOCK, 0..100_usize), 1..200),
             large in prop::collection::vec((0..24 * BLOCK, 0..90_000_usize), 0..8),
             ceiling in prop::sample::select(vec![0, FIRST_SLAB, 64 << 20]),
+            by_pages: bool,
         ) {
             let plain = image(&pieces);
             let cache = BlockCache::new(plain.clone(), ceiling);
+            let cache = if by_pages { cache.by_pages() } else { cache };
             for (at, length) in reads.into_iter().chain(large) {
                 let address = Address::new(at);
                 prop_assert_eq!(plain.read_vec(address, length), cache.read_vec(address, length));
@@ -434,10 +481,21 @@ mod tests {
 
     #[test]
     fn the_end_of_the_address_space_is_a_fault() {
-        let cache = BlockCache::new(SyntheticMemory::new(), 1 << 20);
-        for at in [u64::MAX, u64::MAX - 7, u64::MAX - BLOCK, 0] {
-            assert!(cache.read_u64(Address::new(at)).unwrap_err().is_fault());
+        let cache = || BlockCache::new(SyntheticMemory::new(), 1 << 20);
+        for cache in [cache(), cache().by_pages()] {
+            for at in [u64::MAX, u64::MAX - 7, u64::MAX - BLOCK, 0] {
+                assert!(cache.read_u64(Address::new(at)).unwrap_err().is_fault());
+            }
         }
+    }
+
+    #[test]
+    fn little_is_read_for_little() {
+        let cache = BlockCache::new(image(&[(0, 64 * BLOCK)]), 1 << 20).by_pages();
+        for block in (0..64).step_by(2) {
+            cache.read_u64(Address::new(block * BLOCK)).unwrap();
+        }
+        assert_eq!(cache.stats(), ReadStats { reads: 32, bytes: 32 * PAGE });
     }
 
     #[test]
