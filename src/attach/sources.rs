@@ -2,8 +2,8 @@
 
 use crate::process::Process;
 use crate::snapshot::FrameRow;
-use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read};
+use rustc_hash::FxHashMap;
+use std::io::Read;
 use std::path::Path;
 
 /// Largest source file read, in bytes.
@@ -18,15 +18,21 @@ const MAX_FILES: usize = 4096;
 /// Source files of one target, each read once.
 pub(super) struct Sources<'p> {
     process: &'p Process,
-    files: HashMap<String, Option<Vec<String>>>,
+    files: FxHashMap<String, Option<Source>>,
     /// Bytes that may still be read.
     left: u64,
+}
+
+/// A file as it is, and where its lines end: few of them are ever asked for.
+struct Source {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
 }
 
 impl<'p> Sources<'p> {
     /// Sources of `process`, found through its own root.
     pub(super) fn new(process: &'p Process) -> Self {
-        Self { process, files: HashMap::new(), left: MAX_ALL }
+        Self { process, files: FxHashMap::default(), left: MAX_ALL }
     }
 
     /// Adds the source line to a frame, if its file can be read. Names such as `<string>` and
@@ -37,32 +43,41 @@ impl<'p> Sources<'p> {
             return;
         }
         if !self.files.contains_key(&frame.file) && self.files.len() < MAX_FILES {
-            let lines = read_lines(self.process, Path::new(&frame.file), &mut self.left);
-            self.files.insert(frame.file.clone(), lines);
+            let source = Source::read(self.process, Path::new(&frame.file), &mut self.left);
+            self.files.insert(frame.file.clone(), source);
         }
-        let lines = self.files.get(&frame.file).and_then(Option::as_ref);
-        let text = lines.and_then(|lines| lines.get((line as usize).checked_sub(1)?));
-        frame.source = text.filter(|text| !text.is_empty()).cloned();
+        let source = self.files.get(&frame.file).and_then(Option::as_ref);
+        let text = source.and_then(|source| source.line((line as usize).checked_sub(1)?));
+        frame.source = text.filter(|text| !text.is_empty());
     }
 }
 
-fn read_lines(process: &Process, path: &Path, left: &mut u64) -> Option<Vec<String>> {
-    let file = process.open_in_root(path).ok()?;
-    // A path in the target may name a device or a pipe, which would hang or never end. So may
-    // some that pass for files, such as /proc/kmsg: their length is 0.
-    let metadata = file.metadata().ok()?;
-    if !metadata.is_file() || metadata.len() == 0 {
-        return None;
+impl Source {
+    fn read(process: &Process, path: &Path, left: &mut u64) -> Option<Self> {
+        let file = process.open_in_root(path).ok()?;
+        let facts = file.metadata().ok()?;
+        // A path in the target may name a device or a pipe, which would hang or never end. So
+        // may some that pass for files, such as /proc/kmsg: their length is 0.
+        if !facts.is_file() || facts.len() == 0 {
+            return None;
+        }
+        let most = facts.len().min(MAX_FILE).min(*left);
+        let mut bytes = Vec::with_capacity(most as usize);
+        file.take(most).read_to_end(&mut bytes).ok()?;
+        *left = left.saturating_sub(bytes.len() as u64);
+        let ends = bytes.iter().enumerate().filter(|&(_, &byte)| byte == b'\n');
+        let ends = ends.map(|(at, _)| at).chain([bytes.len()]).collect();
+        Some(Self { bytes, ends })
     }
-    let mut lines = Vec::new();
-    let most = metadata.len().min(MAX_FILE).min(*left);
-    let mut reader = BufReader::new(file.take(most));
-    let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line).ok()? > 0 {
-        *left = left.saturating_sub(line.len() as u64);
-        let text = String::from_utf8_lossy(&line);
-        lines.push(text.trim().chars().take(MAX_LINE).collect());
-        line.clear();
+
+    /// The line of this index, without white space around it.
+    fn line(&self, index: usize) -> Option<String> {
+        let end = *self.ends.get(index)?;
+        let start = match index.checked_sub(1) {
+            Some(before) => self.ends.get(before)? + 1,
+            None => 0,
+        };
+        let text = String::from_utf8_lossy(self.bytes.get(start..end)?);
+        Some(text.trim().chars().take(MAX_LINE).collect())
     }
-    Some(lines)
 }

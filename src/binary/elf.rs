@@ -12,32 +12,69 @@ use object::{LittleEndian, Object, ObjectSection};
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 
 /// No section of a file that describes a Python is larger when uncompressed; a header that
 /// claims more would only make us allocate.
 const MAX_SECTION: u64 = 1 << 30;
 
+/// Bytes fetched from a file at a time: names of sections and small headers are asked for one by
+/// one, and lie together.
+const WINDOW: usize = 8 << 10;
+
 /// Where the bytes of an image come from.
 enum Source {
-    File(File),
+    File { file: File, position: u64, window: Vec<u8>, window_at: u64 },
     Bytes(Cursor<Vec<u8>>),
 }
 
 impl Read for Source {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        match self {
-            Self::File(file) => file.read(buffer),
-            Self::Bytes(bytes) => bytes.read(buffer),
+        let (file, position, window, window_at) = match self {
+            Self::File { file, position, window, window_at } => (file, position, window, window_at),
+            Self::Bytes(bytes) => return bytes.read(buffer),
+        };
+        if buffer.len() >= WINDOW {
+            let count = file.read_at(buffer, *position)?;
+            *position += count as u64;
+            return Ok(count);
         }
+        let known = |window: &[u8], window_at: u64| {
+            let from = usize::try_from(position.checked_sub(window_at)?).ok()?;
+            window.get(from..from.checked_add(buffer.len())?).map(|_| from)
+        };
+        let from = match known(window, *window_at) {
+            Some(from) => from,
+            None => {
+                window.resize(WINDOW, 0);
+                // Nothing of it counts unless the read succeeds.
+                *window_at = u64::MAX;
+                let count = file.read_at(window, *position)?;
+                window.truncate(count);
+                *window_at = *position;
+                0
+            }
+        };
+        let found = window.get(from..).unwrap_or_default();
+        let count = found.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&found[..count]);
+        *position += count as u64;
+        Ok(count)
     }
 }
 
 impl Seek for Source {
-    fn seek(&mut self, position: SeekFrom) -> std::io::Result<u64> {
-        match self {
-            Self::File(file) => file.seek(position),
-            Self::Bytes(bytes) => bytes.seek(position),
-        }
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        let (file, position) = match self {
+            Self::File { file, position, .. } => (file, position),
+            Self::Bytes(bytes) => return bytes.seek(to),
+        };
+        *position = match to {
+            SeekFrom::Start(at) => at,
+            SeekFrom::End(_) => file.seek(to)?,
+            SeekFrom::Current(by) => position.saturating_add_signed(by),
+        };
+        Ok(*position)
     }
 }
 
@@ -49,7 +86,8 @@ pub struct Image {
 impl Image {
     /// An image in a file.
     pub fn from_file(file: File) -> Self {
-        Self { cache: ReadCache::new(Source::File(file)) }
+        let source = Source::File { file, position: 0, window: Vec::new(), window_at: 0 };
+        Self { cache: ReadCache::new(source) }
     }
 
     /// An image in our own memory.

@@ -39,6 +39,8 @@ use tasks::{task_ids, task_stat};
 /// Most bytes taken from one `/proc` file: about 400,000 mappings, six times the kernel's
 /// default limit.
 const LARGEST_FILE: u64 = 64 << 20;
+/// Room for a `/proc` file to begin with: a page, which is what the kernel gives at a time.
+const USUAL_FILE: usize = 4096;
 
 /// A process of this machine, held so that its number cannot come to mean another one
 /// unnoticed.
@@ -274,8 +276,11 @@ impl Process {
 }
 
 /// Reads a file of `/proc`, at most [`LARGEST_FILE`] bytes of it.
+///
+/// These files have no length, and without room to begin with `read_to_end` asks for 32 bytes,
+/// then 64, and so on: most of the system calls of a short command were these.
 pub(crate) fn read_bounded(path: &str) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
+    let mut text = Vec::with_capacity(USUAL_FILE);
     File::open(path)?.take(LARGEST_FILE).read_to_end(&mut text)?;
     Ok(text)
 }
