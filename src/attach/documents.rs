@@ -29,7 +29,7 @@ impl Target {
     ) -> Result<DumpDocument, AttachError> {
         let begun = Instant::now();
         let locals = DumpOptions { locals: show.locals };
-        let picture = self.picture(options, Subject::Stacks, &mut |view| {
+        let mut picture = self.picture(options, Subject::Stacks, &mut |view| {
             let stacks = collect::dump::collect(
                 view.python,
                 &view.runtime,
@@ -39,7 +39,9 @@ impl Target {
             )?;
             Ok(Reading { consistent: stacks.complete, value: stacks })
         })?;
-        let (mut threads, unreadable) = (picture.value.threads.clone(), picture.value.unreadable);
+        let stacks = std::mem::take(&mut picture.value);
+        let unreadable = stacks.unreadable;
+        let mut threads = stacks.into_rows();
         let names = self.kernel_names();
         let mut sources = Sources::new(&self.process);
         for thread in &mut threads {

@@ -59,6 +59,11 @@ impl Python<'_> {
         read
     }
 
+    /// The code object at `address`, if it was met before.
+    pub(super) fn known_code(&self, address: Address) -> Option<Rc<Code>> {
+        self.codes.borrow().get(&address)?.as_ref().ok().cloned()
+    }
+
     /// The line a frame of `code` is at; `position` is what the frame stores
     /// (see [`Position`]).
     pub fn line(&self, code: &Code, position: i64) -> Option<u32> {

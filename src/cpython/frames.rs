@@ -21,8 +21,15 @@ pub struct Frame {
     pub code: Rc<Code>,
     /// Where it is, if the code has a line there.
     pub line: Option<u32>,
+    /// What the generator calls itself, where a frame is found by way of one (up to 3.10).
+    generator: Option<String>,
+}
+
+impl Frame {
     /// Qualified name: of the code from 3.11; before, only a generator's frame knows one.
-    pub qualname: Option<String>,
+    pub fn qualname(&self) -> Option<&str> {
+        self.generator.as_deref().or(self.code.qualname.as_deref())
+    }
 }
 
 /// The frames of a thread.
@@ -97,12 +104,12 @@ impl Python<'_> {
         let last = fields.last_instruction.and_then(|field| field.in_bytes(&bytes));
         let last = last.ok_or_else(wrong)? as u32 as i32;
         let generator = fields.generator.map_or(Address::NULL, |field| field.pointer_in(&bytes));
-        let qualname = match generator.non_null() {
+        let generator = match generator.non_null() {
             Some(generator) => self.generator_name(generator).ok().map(|name| name.qualname),
             None => None,
         };
         let line = self.line(&code, i64::from(last));
-        Ok((Some(Frame { address: at, code, line, qualname }), fields.back.pointer_in(&bytes)))
+        Ok((Some(Frame { address: at, code, line, generator }), fields.back.pointer_in(&bytes)))
     }
 
     /// One `_PyInterpreterFrame` (3.11+), if it is a Python frame, and its caller.
@@ -116,17 +123,19 @@ impl Python<'_> {
         if owner >= self.traits().first_foreign_owner || executable.is_null() {
             return Ok((None, previous));
         }
-        if self.type_of(executable)?.name() != "builtins.code" {
-            return Ok((None, previous));
-        }
-        let code = self.code_at(executable)?;
+        let code = match self.known_code(executable) {
+            Some(code) => code,
+            None if self.type_of(executable)?.name() != "builtins.code" => {
+                return Ok((None, previous));
+            }
+            None => self.code_at(executable)?,
+        };
         if code.is_shim {
             return Ok((None, previous));
         }
         let position = fields.instruction.pointer_in(&bytes).get() as i64;
         let line = self.line(&code, position);
-        let qualname = code.qualname.clone();
-        Ok((Some(Frame { address: at, code, line, qualname }), previous))
+        Ok((Some(Frame { address: at, code, line, generator: None }), previous))
     }
 
     /// The object behind a stack reference; null for NULL, errors and tagged integers

@@ -1,7 +1,7 @@
 //! Thread stacks from a picture of the interpreters.
 //!
-//! Runs while the target is stopped, so it only reads: source lines and kernel names are added
-//! afterwards.
+//! [`collect`] runs while the target is stopped, so it only reads: rows of text are made by
+//! [`Stacks::into_rows`], source lines and kernel names added, when it runs again.
 
 use super::Problem;
 use super::locals::show_locals;
@@ -47,14 +47,31 @@ pub struct OsThreads {
 const MAX_FRAMES: usize = 1_000_000;
 
 /// The stacks of all threads.
-#[derive(Debug, Clone)]
+#[derive(Debug, Default)]
 pub struct Stacks {
-    /// By interpreter, main thread first.
-    pub threads: Vec<ThreadRow>,
+    /// By interpreter, main thread first; the rows have no frames yet.
+    threads: Vec<(ThreadRow, Vec<ReadFrame>)>,
     /// Stacks, names and variables that could not be read.
     pub unreadable: u64,
     /// Every stack was read to its outermost frame, and the threads' names were found.
     pub complete: bool,
+}
+
+/// A frame and, if they were asked for, its local variables.
+type ReadFrame = (Frame, Option<Vec<LocalRow>>);
+
+impl Stacks {
+    /// The threads as they are shown, without what files and the kernel add.
+    pub fn into_rows(self) -> Vec<ThreadRow> {
+        let row = |(frame, locals): ReadFrame| FrameRow { locals, ..frame_row(&frame) };
+        let threads = self.threads.into_iter();
+        threads
+            .map(|(thread, frames)| ThreadRow {
+                frames: frames.into_iter().map(row).collect(),
+                ..thread
+            })
+            .collect()
+    }
 }
 
 /// The stacks of all threads of all interpreters.
@@ -93,23 +110,24 @@ pub fn collect(
             let mut row = thread_row(interpreter, thread, name, tid, gil, os);
             row.main = main;
             row.truncated = cut;
-            for frame in &stack.frames {
+            let mut frames = Vec::with_capacity(stack.frames.len());
+            for frame in stack.frames {
                 let locals = match options.locals {
                     // An empty list would say that there are none.
-                    true => Some(unless_fatal(show_locals(python, frame))?.unwrap_or_else(|| {
+                    true => Some(unless_fatal(show_locals(python, &frame))?.unwrap_or_else(|| {
                         vec![LocalRow { name: "(locals)".to_owned(), value: None }]
                     })),
                     false => None,
                 };
                 let unknown = locals.iter().flatten().filter(|local| local.value.is_none());
                 unreadable += unknown.count() as u64;
-                row.frames.push(FrameRow { locals, ..frame_row(frame) });
+                frames.push((frame, locals));
             }
-            rows.push(row);
+            rows.push((row, frames));
         }
     }
     // Main thread first; the others as they were started.
-    rows.sort_by_key(|row| (row.interpreter, !row.main));
+    rows.sort_by_key(|(row, _)| (row.interpreter, !row.main));
     Ok(Stacks { threads: rows, unreadable, complete })
 }
 
@@ -176,7 +194,7 @@ pub fn syscall_name(number: u64) -> String {
 pub(super) fn frame_row(frame: &Frame) -> FrameRow {
     FrameRow {
         function: frame.code.name.clone(),
-        qualname: frame.qualname.clone(),
+        qualname: frame.qualname().map(str::to_owned),
         file: frame.code.filename.clone(),
         line: frame.line,
         source: None,
