@@ -290,7 +290,7 @@ fn fills_its_block(interpreter: &Interpreter, row: &Value, ours: u64) -> bool {
     interpreter.at_least((3, 13))
         && text(&row["name"]) != "__main__.Slotted"
         && ours > bytes
-        && ours % count == 0
+        && ours.is_multiple_of(count)
         && (ours / count + guards).next_multiple_of(16) == spacing
 }
 
