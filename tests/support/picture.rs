@@ -10,7 +10,7 @@ use pyattach::memory::{Address, LiveMemory, MemoryError, MemorySource, ReadStats
 use pyattach::process::{Mapping, Process, StopOptions};
 
 /// Mappings longer than this are left out: nothing of an interpreter is that large.
-const LARGEST: u64 = 256 << 20;
+const LARGEST: u64 = 64 << 20;
 
 /// The readable memory of a process at one instant, with the layout of its interpreter.
 pub(crate) struct Picture {
