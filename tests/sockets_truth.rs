@@ -211,6 +211,50 @@ fn a_namespace_of_its_own_is_read() {
     );
 }
 
+/// Without the right to enter the namespace, the text of `/proc/PID/net` serves.
+#[test]
+fn a_namespace_that_cannot_be_entered_is_read_from_proc() {
+    for_each_of(
+        |interpreter| interpreter.root.is_none() && interpreter.version.1 == 12,
+        |interpreter| {
+            let mut target = in_own_namespace(interpreter, "sockets_kinds.py");
+            let truth = target.ask("sockets");
+            let mut command = Command::new("setpriv");
+            command.args(["--bounding-set=-sys_admin", env!("CARGO_BIN_EXE_pyattach"), "sockets"]);
+            let output = command.args([&target.pid_text(), "--json"]).output().unwrap();
+            let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let rows = by_object(&document);
+            let mut compared = 0;
+            for expected in truth["sockets"].as_array().unwrap() {
+                if expected.get("state").is_none() {
+                    continue;
+                }
+                let row = &rows[expected["address"].as_str().unwrap()];
+                assert_eq!(row["state"], expected["state"], "{row}");
+                // The text has no scopes, and no sockets that are only bound.
+                let scoped = expected["local"].as_str().is_some_and(|local| local.contains('%'));
+                if !row["recv_q"].is_null() && !scoped {
+                    assert_eq!(
+                        [&row["local"], &row["peer"]],
+                        [&expected["local"], &expected["peer"]]
+                    );
+                    compared += 1;
+                }
+            }
+            assert!(compared > 20, "only {compared} rows had addresses");
+            // This way the limit of the backlog is not known: so it is the text that was read.
+            let listener = document["sockets"].as_array().unwrap().iter();
+            let listener = listener.clone().find(|row| row["fd"] == target.facts["quiet"]).unwrap();
+            assert_eq!((&listener["recv_q"], &listener["send_q"]), (&json!(3), &Value::Null));
+            let path = rows.values().find(|row| {
+                row["local"].as_str().is_some_and(|local| local.starts_with("/tmp/pyattach-"))
+            });
+            assert!(path.is_some_and(|row| row["family"] == "AF_UNIX"));
+            target.end();
+        },
+    );
+}
+
 #[test]
 fn close_wait_piles_up_by_peer() {
     for_each_of(

@@ -7,7 +7,7 @@ use super::output::{print_json, print_text};
 use super::progress::Progress;
 use crate::attach::Target;
 use crate::report::text;
-use crate::snapshot::sockets::{GroupBy, SocketRow, group};
+use crate::snapshot::sockets::{GroupBy, SocketRow, group, listening_ports};
 
 /// Rows or groups shown as text unless `--top` says otherwise.
 const SHOWN: usize = 100;
@@ -58,6 +58,7 @@ impl Sockets {
             let progress = Progress::start(format!("reading the sockets of process {pid}"));
             let mut document = Target::open(pid)?.sockets(&self.capture.options())?;
             drop(progress);
+            let listening = listening_ports(&document.sockets);
             if let Some(wanted) = &wanted {
                 let matches = |row: &SocketRow| {
                     plain(row.state_text()) == *wanted || plain(row.descriptor.name()) == *wanted
@@ -65,7 +66,7 @@ impl Sockets {
                 document.sockets.retain(matches);
                 document.by_address.retain(|row| plain(&row.state) == *wanted);
             }
-            document.groups = self.by.map(|by| group(&document.sockets, by.into()));
+            document.groups = self.by.map(|by| group(&document.sockets, by.into(), &listening));
             if self.capture.json {
                 if shown > 0 {
                     document.sockets.truncate(shown);

@@ -2,7 +2,7 @@
 //!
 //! A descriptor is read by the text of its link in `/proc/PID/fd`, which costs the kernel
 //! microseconds and the process nothing. The listing is not of one instant; the inode of a
-//! socket is never used twice within a listing's time, so a number with the same inode in two
+//! socket is not used twice within a listing's time, so a number with the same inode in two
 //! listings was the same socket throughout.
 
 use std::fs::File;
@@ -14,6 +14,10 @@ use super::{Process, ProcessError, read_bounded};
 
 /// Descriptors listed; the kernel's default ceiling for one process (`fs.nr_open`).
 const MAX_DESCRIPTORS: usize = 1 << 20;
+/// A link takes the kernel about 5 µs, so many of them are read by several threads, each of which
+/// has at least so many to read.
+const SHARE: usize = 4096;
+const MAX_THREADS: usize = 4;
 
 /// One descriptor of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +78,15 @@ impl DescriptorKind {
     }
 }
 
+/// Reads the links of these numbers; what is closed by now is left out.
+fn read_links(folder: &File, numbers: &[i32]) -> Vec<Descriptor> {
+    let read = |&fd: &i32| {
+        let link = readlinkat(folder.as_fd(), fd.to_string().as_str()).ok()?;
+        Some(Descriptor { fd, kind: DescriptorKind::parse(&link.to_string_lossy()) })
+    };
+    numbers.iter().filter_map(read).collect()
+}
+
 impl Process {
     /// Its descriptors in ascending order, the first million of them. Those that are closed
     /// while the listing goes on may be missing.
@@ -85,16 +98,17 @@ impl Process {
         let path = format!("/proc/{}/fd", self.pid);
         let folder = File::open(&path).map_err(|e| self.io(what, e))?;
         let entries = std::fs::read_dir(&path).map_err(|e| self.io(what, e))?;
-        let mut found: Vec<Descriptor> = entries
-            .flatten()
-            .take(MAX_DESCRIPTORS)
-            .filter_map(|entry| {
-                let name = entry.file_name();
-                let fd = name.to_str()?.parse().ok()?;
-                let link = readlinkat(folder.as_fd(), name.as_os_str()).ok()?;
-                Some(Descriptor { fd, kind: DescriptorKind::parse(&link.to_string_lossy()) })
-            })
-            .collect();
+        let numbers =
+            entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let numbers: Vec<i32> = numbers.take(MAX_DESCRIPTORS).collect();
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+        let share = numbers.len().div_ceil(threads).max(SHARE);
+        let mut found: Vec<Descriptor> = std::thread::scope(|scope| {
+            let folder = &folder;
+            let start = |part| scope.spawn(move || read_links(folder, part));
+            let parts: Vec<_> = numbers.chunks(share).map(start).collect();
+            parts.into_iter().filter_map(|part| part.join().ok()).flatten().collect()
+        });
         found.sort_unstable_by_key(|descriptor| descriptor.fd);
         self.check()?;
         Ok(found)

@@ -2,7 +2,7 @@
 
 use super::{CaptureInfo, ProcessInfo};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The document of `sockets --json`.
 #[derive(Debug, Clone, Serialize)]
@@ -234,7 +234,7 @@ impl SocketRow {
     }
 
     /// The group by peer. `listening`: ports on which the process listens.
-    fn peer_key(&self, listening: &std::collections::BTreeSet<&str>) -> String {
+    fn peer_key(&self, listening: &BTreeSet<String>) -> String {
         let none = || "(no peer)".to_owned();
         let Some(peer) = self.peer.as_deref() else {
             return self.peer_inode.map_or_else(none, |_| "(unnamed Unix socket)".to_owned());
@@ -262,16 +262,21 @@ impl SocketRow {
     }
 }
 
-/// Groups rows, the largest group first.
-pub fn group(rows: &[SocketRow], by: GroupBy) -> Vec<SocketGroup> {
+/// The ports on which a process listens, from all of its rows.
+pub fn listening_ports(rows: &[SocketRow]) -> BTreeSet<String> {
     let listeners = rows.iter().filter(|row| row.state.as_deref() == Some("LISTEN"));
     let listeners = listeners.filter(|row| row.is_internet());
-    let listening = listeners.filter_map(|row| SocketRow::port(row.local.as_deref())).collect();
+    listeners.filter_map(|row| SocketRow::port(row.local.as_deref())).map(str::to_owned).collect()
+}
+
+/// Groups rows, the largest group first. The rows may be a part of those that `listening` was
+/// made from.
+pub fn group(rows: &[SocketRow], by: GroupBy, listening: &BTreeSet<String>) -> Vec<SocketGroup> {
     let mut groups: BTreeMap<String, SocketGroup> = BTreeMap::new();
     for row in rows {
         let key = match by {
             GroupBy::State => row.state_text().to_owned(),
-            GroupBy::Peer => row.peer_key(&listening),
+            GroupBy::Peer => row.peer_key(listening),
             GroupBy::Owner => row.owner_key(),
         };
         let group = groups.entry(key).or_insert_with_key(|key| SocketGroup {

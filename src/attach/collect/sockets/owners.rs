@@ -11,16 +11,18 @@ use std::rc::Rc;
 
 /// Sockets of one server object.
 const MAX_ITEMS: u64 = 4096;
-/// `uv_handle_type` of pipes and TCP (libuv's uv.h).
+/// `uv_handle_type` (libuv's uv.h).
 const UV_NAMED_PIPE: u32 = 7;
 const UV_TCP: u32 = 12;
+const UV_UDP: u32 = 15;
 /// `UVHandle._handle` and the protocol of `UVStream`; the same in the 3.8, 3.11 and 3.13 wheels of
 /// uvloop 0.23.0.
 const UVLOOP_HANDLE: u64 = 24;
 const UVLOOP_PROTOCOL: u64 = 128;
-/// `uv_handle_t.type`, and the descriptor within `uv_stream_t.io_watcher`.
+/// `uv_handle_t.type`, and `io_watcher.fd` of `uv_stream_t` and of `uv_udp_t`.
 const UV_TYPE: u64 = 16;
 const UV_STREAM_FD: u64 = 184;
+const UV_UDP_FD: u64 = 176;
 
 /// A class whose instances use sockets.
 struct Rule {
@@ -42,7 +44,7 @@ enum Hop {
     Number(&'static str),
     /// The `fd` of `_io.FileIO` (Modules/_io/fileio.c): the first field.
     FileNumber,
-    /// A libuv stream.
+    /// A libuv handle.
     Uvloop,
     /// None: libpq keeps the number to itself. Only counted.
     Libpq,
@@ -196,16 +198,20 @@ impl Owners {
                 if handle.is_null() {
                     return Ok(());
                 }
-                if matches!(memory.read_u32(handle.add(UV_TYPE))?, UV_TCP | UV_NAMED_PIPE) {
-                    let fd = memory.read_u32(handle.add(UV_STREAM_FD))? as i32;
-                    let mut owner = owner.clone();
+                let kind = memory.read_u32(handle.add(UV_TYPE))?;
+                let at = match kind {
+                    UV_TCP | UV_NAMED_PIPE => UV_STREAM_FD,
+                    UV_UDP => UV_UDP_FD,
+                    _ => return Ok(()),
+                };
+                let fd = memory.read_u32(handle.add(at))? as i32;
+                let mut owner = owner.clone();
+                // Servers and UDP have something else there.
+                if kind != UV_UDP && owner.class.name().ends_with("Transport") {
                     let protocol = memory.read_pointer(address.add(UVLOOP_PROTOCOL)).ok();
-                    // Servers have something else there.
-                    if owner.class.name().ends_with("Transport") {
-                        describe_protocol(python, protocol, &mut owner)?;
-                    }
-                    self.number(i64::from(fd), rule, owner);
+                    describe_protocol(python, protocol, &mut owner)?;
                 }
+                self.number(i64::from(fd), rule, owner);
             }
             Hop::Libpq => self.libpq += 1,
         }
