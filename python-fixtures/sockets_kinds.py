@@ -222,6 +222,37 @@ def owners(kept, server):
     }
 
 
+def asyncio_tls(kept, server):
+    """A transport under TLS whose handshake never ends, so that no certificate is needed."""
+    loop = kept["asyncio"][0]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    host, port = server.getsockname()
+    connecting = loop.create_task(loop.create_connection(asyncio.Protocol, host, port, ssl=context))
+    found = []
+
+    def look():
+        loop.run_until_complete(asyncio.sleep(0))
+        for one in gc.get_objects():
+            if type(one).__name__ == "_SelectorSocketTransport" and type(one._protocol).__name__ == "SSLProtocol":
+                found[:] = [one]
+        return found
+
+    _fixture.wait_until(look, "a transport under TLS")
+    accepted = server.accept()[0]
+    waiting = ctypes.c_int(0)
+
+    def greeted():
+        loop.run_until_complete(asyncio.sleep(0))
+        libc.ioctl(accepted.fileno(), 0x541B, ctypes.byref(waiting))
+        return waiting.value
+
+    _fixture.wait_until(greeted, "the client's greeting")
+    kept["asyncio tls"] = [connecting, accepted]
+    return [hex(id(found[0]._sock)), hex(id(found[0]))]
+
+
 def strays(kept):
     """Descriptors without an object, objects without a descriptor."""
     original = kept["established"][0]
@@ -276,6 +307,8 @@ def main():
     if ssl is not None:
         tls(kept, kept["listener"])
     owning = owners(kept, kept["listener"])
+    if ssl is not None:
+        owning["tls"] = asyncio_tls(kept, kept["listener"])
     facts = strays(kept)
     kept["netlink"] = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
     kept["netlink"].bind((0, 0))

@@ -127,6 +127,11 @@ fn check_owners(document: &Value, facts: &Value) {
     assert_eq!(owner("datagram")["protocol"], "asyncio.protocols.DatagramProtocol");
     assert_eq!(owner("server")["type"], "asyncio.base_events.Server");
     assert_eq!(owner("http")["attribute"], "sock");
+    if facts["ssl"] == true {
+        assert_eq!(owner("tls")["tls"], true);
+        assert_eq!(owner("tls")["protocol"], "asyncio.protocols.Protocol");
+        assert!(rows.values().any(|row| row["python"]["type"] == "ssl.SSLSocket"));
+    }
 }
 
 fn check_unix(document: &Value, facts: &Value) {

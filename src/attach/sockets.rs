@@ -17,7 +17,12 @@ use crate::process::{Descriptor, Process, ProcessError};
 use crate::snapshot::{Coverage, SocketsDocument, VERSION};
 use join::{Join, Listing};
 use std::collections::HashSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long a descriptor must have been open before it is said to have no Python owner: between
+/// `accept4()` and the socket object a thread waits for the GIL, several switch intervals (of 5 ms)
+/// when others are busy.
+const LEAST_AGE: Duration = Duration::from_millis(30);
 
 /// What the kernel says close to the capture.
 struct Near {
@@ -45,6 +50,7 @@ impl Target {
         let begun = Instant::now();
         let maps = self.process.maps()?;
         let mut earlier = self.process.descriptors()?;
+        std::thread::sleep(LEAST_AGE);
         let mut failed = None;
         let live = options.mode == CaptureMode::Live;
         let mut picture = self.picture(options, Subject::Heap, &mut |view| {
@@ -65,9 +71,9 @@ impl Target {
             let consistent = heap.consistent;
             match near.take().unwrap_or_else(|| Near::read(&self.process, false)) {
                 Ok(near) => {
-                    let before = if view.held { near.descriptors.clone() } else { earlier.clone() };
-                    earlier.clone_from(&near.descriptors);
-                    let listing = Listing::new(&before, near.descriptors);
+                    let next = near.descriptors.clone();
+                    let listing = Listing::new(&earlier, near.descriptors, view.held);
+                    earlier = next;
                     Ok(Reading { consistent, value: (heap, listing, near.tables) })
                 }
                 Err(error) => {

@@ -19,11 +19,14 @@ pub(super) struct Listing {
     descriptors: Vec<Descriptor>,
     /// Numbers that were not the same thing before.
     changed: BTreeSet<i32>,
+    /// The descriptors are of the instant of the capture.
+    exact: bool,
 }
 
 impl Listing {
-    /// From the listings before and after, both in ascending order.
-    pub(super) fn new(before: &[Descriptor], after: Vec<Descriptor>) -> Self {
+    /// From the listings before and after, both in ascending order. `exact`: the later one was
+    /// made while the target stood still.
+    pub(super) fn new(before: &[Descriptor], after: Vec<Descriptor>, exact: bool) -> Self {
         let mut changed = BTreeSet::new();
         let (mut left, mut right) = (before.iter().peekable(), after.iter().peekable());
         loop {
@@ -35,7 +38,7 @@ impl Listing {
                 changed.insert(fd);
             }
         }
-        Self { descriptors: after, changed }
+        Self { descriptors: after, changed, exact }
     }
 
     /// The later listing.
@@ -188,7 +191,8 @@ impl Join<'_> {
 
     /// The object of the picture named the descriptor as it was listed.
     fn is_of(&self, object: &SocketObject, descriptor: &Descriptor) -> bool {
-        !self.listing.changed.contains(&descriptor.fd)
+        self.listing.exact
+            || !self.listing.changed.contains(&descriptor.fd)
             || (self.still_names(object)
                 && self.process.descriptor(descriptor.fd).as_ref() == Some(&descriptor.kind))
     }
@@ -207,7 +211,9 @@ impl Join<'_> {
         SocketRow { python: Some(python(object)), owner: owner.map(snapshot_owner), ..row }
     }
 
-    /// A descriptor that no object names.
+    /// A descriptor that no object names. One that was just accepted or made has no object yet,
+    /// and one that is gone by now was on its way: only what was there before and is there still
+    /// is said to have none.
     fn without_object(
         &self,
         row: SocketRow,
@@ -215,11 +221,16 @@ impl Join<'_> {
         facts: &Facts,
         libpq: &mut u64,
     ) -> SocketRow {
-        if facts.lost || self.listing.changed.contains(&descriptor.fd) {
-            return SocketRow { descriptor: DescriptorState::Unknown, ..row };
+        let changed = self.listing.changed.contains(&descriptor.fd);
+        let unknown = SocketRow { descriptor: DescriptorState::Unknown, ..row.clone() };
+        if facts.lost || (changed && !self.listing.exact) {
+            return unknown;
         }
         if let Some(owner) = self.heap.owners.of_descriptor(descriptor.fd) {
             return SocketRow { owner: Some(snapshot_owner(owner)), ..row };
+        }
+        if changed || self.process.descriptor(descriptor.fd).as_ref() != Some(&descriptor.kind) {
+            return unknown;
         }
         if *libpq > 0 && leads_to_postgres(facts) {
             *libpq -= 1;
@@ -409,7 +420,7 @@ mod tests {
     fn what_changed_between_two_listings() {
         let before = [socket(3, 30), socket(4, 40), socket(5, 50), socket(9, 90)];
         let after = vec![socket(3, 30), socket(5, 51), socket(6, 60), socket(9, 90)];
-        let listing = Listing::new(&before, after);
+        let listing = Listing::new(&before, after, false);
         assert_eq!(listing.changed, BTreeSet::from([4, 5, 6]));
         assert_eq!(listing.get(6), Some(&socket(6, 60)));
         assert_eq!(listing.get(4), None);
