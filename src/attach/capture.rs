@@ -2,13 +2,14 @@
 
 use super::collect::Problem;
 use super::collect::dump::{OsState, OsThreads};
+use super::forked::{Advice, advise};
 use super::{AttachError, CaptureMode, Target};
 use crate::cpython::{Interpreter, Python, Runtime};
 use crate::heap::generations::collectors;
 use crate::memory::{
     BlockCache, Budgeted, CopyPlan, LiveMemory, MemoryError, MemorySource, ReadStats,
 };
-use crate::process::{Hold, Pause, StopOptions, Stopped, StoppedThread};
+use crate::process::{ForkError, ForkPlan, Hold, Pause, StopOptions, Stopped, StoppedThread};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long the threads may take to stop.
 const STOP_WITHIN: Duration = Duration::from_millis(1000);
 /// Memory that the cache over on-demand reads may hold.
-const CACHE: u64 = 1 << 30;
+pub(super) const CACHE: u64 = 1 << 30;
+/// Attempts after which a fork that is refused only for the moment counts as refused.
+const PATIENCE_TO_FORK: usize = 6;
 /// Waits between attempts: collections take milliseconds to seconds.
 const BACK_OFF: [Duration; 9] = [
     Duration::from_millis(2),
@@ -89,15 +92,20 @@ pub(super) struct Picture<T> {
     /// Threads held, and of these the ones in uninterruptible sleep.
     pub(super) held: Option<(u64, u64)>,
     pub(super) os: OsThreads,
+    /// What the reader of the answer should know.
+    pub(super) notes: Vec<String>,
 }
 
 /// One attempt.
-struct Attempt<T> {
-    reading: Option<Reading<T>>,
-    pause: Option<Pause>,
-    stats: ReadStats,
-    os: OsThreads,
-    in_kernel: u64,
+pub(super) struct Attempt<T> {
+    pub(super) reading: Option<Reading<T>>,
+    pub(super) pause: Option<Pause>,
+    pub(super) stats: ReadStats,
+    pub(super) os: OsThreads,
+    pub(super) in_kernel: u64,
+    /// Why there was no fork.
+    pub(super) refusal: Option<ForkError>,
+    pub(super) notes: Vec<String>,
 }
 
 impl Target {
@@ -126,6 +134,7 @@ impl Target {
                     };
                     self.copied(budget, planned, plan, last, read)
                 }
+                Kind::Fork { plan } => self.forked(budget, plan, subject, last, read),
             };
             // Whatever was read, it was of another program.
             self.check()?;
@@ -137,6 +146,17 @@ impl Target {
                 }
             };
             total_pause += done.pause.map_or(Duration::ZERO, |pause| pause.total);
+            if let Some(refusal) = done.refusal {
+                if !refusal.is_transient() || attempt >= PATIENCE_TO_FORK {
+                    if way.reason.is_none() || !refusal.is_refusal() {
+                        return Err(self.over_budget(refusal.into(), budget));
+                    }
+                    way = Way::without_fork(self, options, Some(&refusal))?;
+                }
+                std::thread::sleep(BACK_OFF.get(attempt).copied().unwrap_or_default());
+                attempt += 1;
+                continue;
+            }
             stats.reads += done.stats.reads;
             stats.bytes += done.stats.bytes;
             let consistent = done.reading.as_ref().is_some_and(|reading| reading.consistent);
@@ -154,6 +174,7 @@ impl Target {
                     attempts: attempt as u32 + 1,
                     held: done.pause.map(|pause| (pause.threads as u64, done.in_kernel)),
                     os: done.os,
+                    notes: done.notes,
                 });
             }
             if let Some(&wait) = BACK_OFF.get(attempt) {
@@ -165,7 +186,8 @@ impl Target {
 
     fn over_budget(&self, error: AttachError, budget: Duration) -> AttachError {
         match error {
-            AttachError::Memory(MemoryError::OverBudget) => {
+            AttachError::Memory(MemoryError::OverBudget)
+            | AttachError::Fork(ForkError::Late { .. }) => {
                 AttachError::OverBudget { pid: self.process.pid(), budget }
             }
             other => other,
@@ -184,7 +206,15 @@ impl Target {
         let reading = unless_broken(self.read(&memory, &os, false, read), last)?;
         self.process.check()?;
         let stats = memory.stats();
-        Ok(Attempt { reading, pause: None, stats, os, in_kernel: 0 })
+        Ok(Attempt {
+            reading,
+            pause: None,
+            stats,
+            os,
+            in_kernel: 0,
+            refusal: None,
+            notes: Vec::new(),
+        })
     }
 
     /// Reads the process while it stands still.
@@ -210,7 +240,15 @@ impl Target {
         };
         let in_kernel = in_kernel(&stopped);
         let pause = Some(stopped.release());
-        Ok(Attempt { reading, pause, stats: memory.stats(), os, in_kernel })
+        Ok(Attempt {
+            reading,
+            pause,
+            stats: memory.stats(),
+            os,
+            in_kernel,
+            refusal: None,
+            notes: Vec::new(),
+        })
     }
 
     /// Copies the process while it stands still, and reads the copy. A plan that was not needed
@@ -231,7 +269,15 @@ impl Target {
         if !last && self.is_collecting(&live)? {
             let pause = Some(stopped.release());
             *unused = Some(plan);
-            return Ok(Attempt { reading: None, pause, stats: live.stats(), os, in_kernel });
+            return Ok(Attempt {
+                reading: None,
+                pause,
+                stats: live.stats(),
+                os,
+                in_kernel,
+                refusal: None,
+                notes: Vec::new(),
+            });
         }
         let until = Instant::now() + budget.saturating_sub(stopped.elapsed());
         let copy = plan.copy(&self.process, until);
@@ -239,16 +285,16 @@ impl Target {
         let copy = copy?;
         let reading = unless_broken(self.read(&copy, &os, false, read), last)?;
         let stats = copy.stats();
-        Ok(Attempt { reading, pause, stats, os, in_kernel })
+        Ok(Attempt { reading, pause, stats, os, in_kernel, refusal: None, notes: Vec::new() })
     }
 
-    fn stop(&self, budget: Duration) -> Result<Stopped<'_>, AttachError> {
+    pub(super) fn stop(&self, budget: Duration) -> Result<Stopped<'_>, AttachError> {
         let options =
             StopOptions { stop_within: STOP_WITHIN.min(budget), hard_deadline: budget + GRACE };
         Ok(self.process.stop(options)?)
     }
 
-    fn read<T>(
+    pub(super) fn read<T>(
         &self,
         memory: &dyn MemorySource,
         os: &OsThreads,
@@ -262,7 +308,7 @@ impl Target {
     }
 
     /// True while any collector is at work, or may be: the interpreters are being changed.
-    fn is_collecting(&self, memory: &dyn MemorySource) -> Result<bool, AttachError> {
+    pub(super) fn is_collecting(&self, memory: &dyn MemorySource) -> Result<bool, AttachError> {
         let python = Python::new(memory, &self.layout);
         let interpreters = python.interpreters(self.runtime);
         let states = interpreters.and_then(|all| collectors(&python, self.runtime, &all));
@@ -274,14 +320,18 @@ impl Target {
 
     /// From thread ids as the target's pid namespace has them to ours; empty when they are the
     /// same.
-    fn inner_ids(&self) -> BTreeMap<u64, i32> {
+    pub(super) fn inner_ids(&self) -> BTreeMap<u64, i32> {
         if self.process.namespaces().pid != Some(false) {
             return BTreeMap::new();
         }
         self.process.inner_thread_ids().unwrap_or_default()
     }
 
-    fn os_threads(&self, stopped: &[StoppedThread], inner: &BTreeMap<u64, i32>) -> OsThreads {
+    pub(super) fn os_threads(
+        &self,
+        stopped: &[StoppedThread],
+        inner: &BTreeMap<u64, i32>,
+    ) -> OsThreads {
         let state = |thread: &StoppedThread| OsState {
             syscall: thread.syscall,
             job_stopped: matches!(thread.hold, Hold::GroupStop(_)),
@@ -312,6 +362,7 @@ enum Kind {
     Live,
     Stop,
     Copy { ceiling: u64, plan: Option<CopyPlan> },
+    Fork { plan: ForkPlan },
 }
 
 impl Way {
@@ -320,29 +371,48 @@ impl Way {
         options: &CaptureOptions,
         subject: Subject,
     ) -> Result<Self, AttachError> {
-        let plan = || -> Result<Kind, AttachError> {
-            let ceiling = options.max_memory.unwrap_or_else(half_of_free_memory);
-            let plan = CopyPlan::prepare(&target.process, &target.process.maps()?, ceiling)?;
-            Ok(Kind::Copy { ceiling, plan: Some(plan) })
-        };
         let asked = |kind| Ok(Self { kind, reason: None });
         let chosen = |kind, reason: String| Ok(Self { kind, reason: Some(reason) });
         match options.mode {
             CaptureMode::Live => asked(Kind::Live),
             CaptureMode::Stop => asked(Kind::Stop),
-            CaptureMode::Copy => asked(plan()?),
+            CaptureMode::Copy => asked(Self::copy(target, options)?),
+            CaptureMode::Fork => {
+                asked(Kind::Fork { plan: ForkPlan::prepare(&target.process, true)? })
+            }
             CaptureMode::Auto if subject == Subject::Stacks => {
                 chosen(Kind::Stop, "stacks are read faster than memory is copied".to_owned())
             }
-            CaptureMode::Auto => match plan() {
-                Ok(plan) => chosen(plan, "copying pauses the process less than walking".to_owned()),
-                Err(AttachError::Memory(MemoryError::Ceiling { ceiling })) => chosen(
-                    Kind::Stop,
-                    format!("a copy would take more than {} MiB of our memory", ceiling >> 20),
-                ),
-                Err(error) => Err(error),
+            CaptureMode::Auto => match advise(&target.process) {
+                Advice::Fork(plan, reason) => chosen(Kind::Fork { plan }, reason),
+                Advice::Refused(refusal) => Self::without_fork(target, options, Some(&refusal)),
+                Advice::TooSmall => Self::without_fork(target, options, None),
             },
         }
+    }
+
+    /// What is left when no fork is worth it, or possible.
+    fn without_fork(
+        target: &Target,
+        options: &CaptureOptions,
+        refusal: Option<&ForkError>,
+    ) -> Result<Self, AttachError> {
+        let but = refusal.map(|error| format!("; no fork: {error}")).unwrap_or_default();
+        let (kind, reason) = match Self::copy(target, options) {
+            Ok(plan) => (plan, "copying pauses the process less than walking".to_owned()),
+            Err(AttachError::Memory(MemoryError::Ceiling { ceiling })) => (
+                Kind::Stop,
+                format!("a copy would take more than {} MiB of our memory", ceiling >> 20),
+            ),
+            Err(error) => return Err(error),
+        };
+        Ok(Self { kind, reason: Some(reason + &but) })
+    }
+
+    fn copy(target: &Target, options: &CaptureOptions) -> Result<Kind, AttachError> {
+        let ceiling = options.max_memory.unwrap_or_else(half_of_free_memory);
+        let plan = CopyPlan::prepare(&target.process, &target.process.maps()?, ceiling)?;
+        Ok(Kind::Copy { ceiling, plan: Some(plan) })
     }
 
     fn is_live(&self) -> bool {
@@ -354,13 +424,14 @@ impl Way {
             Kind::Live => CaptureMode::Live,
             Kind::Stop => CaptureMode::Stop,
             Kind::Copy { .. } => CaptureMode::Copy,
+            Kind::Fork { .. } => CaptureMode::Fork,
         }
     }
 }
 
 /// What was read, or nothing when the structures that everything hangs on were being changed at
 /// that moment (a thread's state on its way into the list): there is another attempt for that.
-fn unless_broken<T>(
+pub(super) fn unless_broken<T>(
     read: Result<Reading<T>, AttachError>,
     last: bool,
 ) -> Result<Option<Reading<T>>, AttachError> {
@@ -370,7 +441,7 @@ fn unless_broken<T>(
     }
 }
 
-fn in_kernel(stopped: &Stopped<'_>) -> u64 {
+pub(super) fn in_kernel(stopped: &Stopped<'_>) -> u64 {
     stopped.threads().iter().filter(|thread| thread.hold == Hold::InKernel).count() as u64
 }
 

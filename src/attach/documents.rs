@@ -171,6 +171,7 @@ pub(super) fn capture_info<T>(
     } else if !picture.consistent {
         notes.insert(0, "incomplete: see the coverage figures".to_owned());
     }
+    notes.extend(picture.notes.iter().cloned());
     let in_kernel = picture.held.map_or(0, |(_, in_kernel)| in_kernel);
     if in_kernel > 0 {
         notes.push(format!(

@@ -4,7 +4,7 @@ use crate::cpython::ObjectError;
 use crate::layout::discover::DiscoverError;
 use crate::layout::resolve::ResolveError;
 use crate::memory::MemoryError;
-use crate::process::{ProcessError, StopError};
+use crate::process::{ForkError, ProcessError, StopError};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -28,6 +28,9 @@ pub enum AttachError {
     /// It could not be stopped.
     #[error(transparent)]
     Stop(#[from] StopError),
+    /// It could not be forked, and nothing else was allowed.
+    #[error(transparent)]
+    Fork(#[from] ForkError),
     /// No interpreter that we can read was found.
     #[error(transparent)]
     Discover(#[from] DiscoverError),
@@ -56,6 +59,7 @@ impl AttachError {
         match self {
             Self::Process(error) => error.hint(),
             Self::Stop(error) => error.hint(),
+            Self::Fork(error) => error.hint(),
             Self::Discover(error) => error.hint().map(str::to_owned),
             Self::Layout(error) => error.hint().map(str::to_owned),
             Self::Memory(MemoryError::Denied) => {
@@ -82,6 +86,8 @@ impl AttachError {
             | Self::OverBudget { .. }
             | Self::Memory(MemoryError::Ceiling { .. })
             | Self::State(ObjectError::Malformed { .. }) => Trouble::Incomplete,
+            Self::Fork(error) if error.is_refusal() => Trouble::Incomplete,
+            Self::Fork(ForkError::Stop(StopError::Deadline { .. })) => Trouble::Incomplete,
             _ => Trouble::CannotAttach,
         }
     }

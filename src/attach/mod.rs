@@ -10,6 +10,7 @@ mod describe;
 pub mod doctor;
 mod documents;
 mod error;
+mod forked;
 mod mode;
 mod sockets;
 mod sources;

@@ -13,6 +13,8 @@ pub enum CaptureMode {
     Stop,
     /// Stop every thread, copy the writable memory, resume, analyse the copy.
     Copy,
+    /// Stop every thread, have the process fork a copy that never runs, resume, read the copy.
+    Fork,
     /// Never stop; what is read may contradict itself.
     Live,
 }
@@ -24,6 +26,7 @@ impl CaptureMode {
             Self::Auto => "auto",
             Self::Stop => "stop",
             Self::Copy => "copy",
+            Self::Fork => "fork",
             Self::Live => "live",
         }
     }
@@ -39,8 +42,8 @@ impl FromStr for CaptureMode {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
-        let modes = [Self::Auto, Self::Stop, Self::Copy, Self::Live];
+        let modes = [Self::Auto, Self::Stop, Self::Copy, Self::Fork, Self::Live];
         let known = modes.into_iter().find(|mode| mode.name() == word);
-        known.ok_or_else(|| "one of auto, stop, copy, live".to_owned())
+        known.ok_or_else(|| "one of auto, stop, copy, fork, live".to_owned())
     }
 }

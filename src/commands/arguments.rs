@@ -88,10 +88,11 @@ impl Targets {
 /// How the picture is taken.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Capture {
-    /// How to take the picture: auto, stop, copy or live
+    /// How to take the picture: auto, stop, copy, fork or live
     ///
     /// stop: hold every thread while reading. copy: hold them while the memory is copied, then
-    /// analyse the copy. live: never hold them; the numbers are approximate.
+    /// analyse the copy. fork: hold them while the process forks a copy that never runs, then
+    /// read that. live: never hold them; the numbers are approximate.
     #[arg(long = "capture", value_name = "MODE", default_value_t = CaptureMode::Auto)]
     mode: CaptureMode,
     /// Longest pause of the process; a capture that would pass it is abandoned (exit code 5)

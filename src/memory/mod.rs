@@ -9,6 +9,7 @@ mod address;
 mod budget;
 mod cache;
 mod copied;
+mod forked;
 mod live;
 mod synthetic;
 
@@ -16,6 +17,7 @@ pub use address::Address;
 pub use budget::Budgeted;
 pub use cache::BlockCache;
 pub use copied::{CopiedMemory, CopyPlan, Coverage};
+pub use forked::ForkedMemory;
 pub use live::{LiveMemory, ReadRequest};
 pub use synthetic::SyntheticMemory;
 

@@ -8,6 +8,7 @@ mod descriptors;
 mod error;
 mod family;
 mod files;
+mod fork;
 mod identity;
 mod image;
 mod machine;
@@ -21,6 +22,7 @@ mod tasks;
 pub use descriptors::{Descriptor, DescriptorKind};
 pub use error::ProcessError;
 pub use family::python_processes;
+pub use fork::{Ending, ForkError, ForkPlan, FrozenChild};
 pub use identity::{Identity, Namespaces};
 pub use image::ProgramImage;
 pub use machine::available_memory;
@@ -50,6 +52,15 @@ pub struct Process {
     pidfd: Option<OwnedFd>,
     start_ticks: u64,
     boot_id: String,
+}
+
+/// The memory of a process that no other has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrivateMemory {
+    /// What it has written and has not been swapped out, in bytes.
+    pub resident_bytes: u64,
+    /// What the kernel needs to describe all its memory, in bytes.
+    pub page_table_bytes: u64,
 }
 
 /// A thread as the kernel sees it.
@@ -202,6 +213,13 @@ impl Process {
             .collect();
         self.check()?;
         Ok(threads)
+    }
+
+    /// How much memory is its own; `None` when that cannot be read.
+    pub fn private_memory(&self) -> Option<PrivateMemory> {
+        let status = self.read("status").ok()?;
+        let bytes = |name| stat::status_number::<u64>(&status, name, 0)?.checked_mul(1024);
+        Some(PrivateMemory { resident_bytes: bytes("RssAnon")?, page_table_bytes: bytes("VmPTE")? })
     }
 
     /// How many file descriptors it has open.

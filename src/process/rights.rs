@@ -14,7 +14,7 @@ use super::{Process, ProcessError, read_bounded};
 
 /// Bits of include/uapi/linux/capability.h.
 const CAP_SYS_PTRACE: u32 = 19;
-const CAP_SYS_ADMIN: u32 = 21;
+pub(super) const CAP_SYS_ADMIN: u32 = 21;
 const CAP_CHECKPOINT_RESTORE: u32 = 40;
 
 /// The outcome of trying something.
@@ -58,6 +58,16 @@ pub struct Rights {
     pub our_no_new_privs: Option<bool>,
 }
 
+/// Whether we have a capability (a bit of include/uapi/linux/capability.h).
+pub(super) fn has_capability(bit: u32) -> bool {
+    holds_capability(&read_bounded("/proc/self/status").unwrap_or_default(), bit)
+}
+
+fn holds_capability(status: &[u8], bit: u32) -> bool {
+    let set = status_field(status, "CapEff").and_then(|text| u64::from_str_radix(text, 16).ok());
+    set.is_some_and(|set| set & (1 << bit) != 0)
+}
+
 impl Process {
     /// Finds out what we may do with the process.
     ///
@@ -66,9 +76,7 @@ impl Process {
     pub fn rights(&self) -> Result<Rights, ProcessError> {
         let ours = read_bounded("/proc/self/status").unwrap_or_default();
         let its = self.read("status")?;
-        let capabilities =
-            status_field(&ours, "CapEff").and_then(|text| u64::from_str_radix(text, 16).ok());
-        let has = |bit: u32| capabilities.is_some_and(|set| set & (1 << bit) != 0);
+        let has = |bit: u32| holds_capability(&ours, bit);
         let rights = Rights {
             seize: self.try_seize(),
             read_memory: self.try_read(),

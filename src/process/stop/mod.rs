@@ -3,8 +3,9 @@
 //! A ptrace attachment belongs to the thread that made it, and the kernel undoes it when that
 //! thread ends. So each stop gets a tracer thread of its own ([`tracer`]): whatever could not
 //! be released by hand (a thread that never came to its stop) is released by its end, and the
-//! caller reads on its own thread with whatever types it likes. No ptrace option is set:
-//! nothing here can end the target.
+//! caller reads on its own thread with whatever types it likes. What needs ptrace itself
+//! ([`super::fork`]) is sent to that thread as a [`Job`]. No ptrace option is set here: nothing
+//! can end the target.
 //!
 //! If we hang, or are stopped ourselves, [`watchdog`] ends us at the hard deadline, and the
 //! kernel lets the target run; the same happens when we are killed.
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use super::{Process, ProcessError};
 use tracer::Held;
+pub(in crate::process) use tracer::{StopEvent, Tracer, next_stop};
 
 /// How long a stop may take.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +51,14 @@ pub struct Pause {
     pub release: Duration,
     /// Threads that were held.
     pub threads: usize,
+}
+
+impl Pause {
+    /// Nothing was held.
+    pub(in crate::process) fn none() -> Self {
+        let zero = Duration::ZERO;
+        Self { total: zero, until_all_stopped: zero, release: zero, threads: 0 }
+    }
 }
 
 /// A thread that is held.
@@ -94,13 +104,26 @@ pub struct Syscall {
 pub struct Stopped<'p> {
     process: &'p Process,
     held: Held,
-    release: Option<Sender<()>>,
-    tracer: Option<JoinHandle<Option<Released>>>,
+    orders: Option<Sender<Job>>,
+    tracer: Option<JoinHandle<Released>>,
+}
+
+/// Work for the tracer thread while it holds the process. The process is released after it.
+pub(in crate::process) type Job = Box<dyn FnOnce(&mut Tracer) + Send>;
+
+/// The tracer thread's end of a stop whose release has become its own business.
+#[derive(Debug)]
+pub(in crate::process) struct HandedOver {
+    pub(in crate::process) thread: JoinHandle<Released>,
+    /// When the first interrupt was sent.
+    pub(in crate::process) since: Instant,
+    pub(in crate::process) until_all_stopped: Duration,
+    pub(in crate::process) threads: usize,
 }
 
 /// What the tracer thread tells at its end.
 #[derive(Debug, Clone, Copy)]
-struct Released {
+pub(in crate::process) struct Released {
     at: Instant,
 }
 
@@ -119,22 +142,22 @@ impl Process {
             return Err(ProcessError::Traced { pid: self.pid(), tracer, name }.into());
         }
         let (stopped, all_stopped) = channel();
-        let (release, released) = channel();
+        let (orders, received) = channel();
         let pid = self.pid();
         let tracer = std::thread::Builder::new()
             .name("tracer".to_owned())
-            .spawn(move || trace(pid, options, &stopped, &released))
+            .spawn(move || trace(Tracer::new(pid, options, None), &stopped, &received))
             .map_err(StopError::Thread)?;
         match all_stopped.recv() {
             Ok(Ok(held)) => {
-                let (release, tracer) = (Some(release), Some(tracer));
-                let stopped = Stopped { process: self, held, release, tracer };
+                let (orders, tracer) = (Some(orders), Some(tracer));
+                let stopped = Stopped { process: self, held, orders, tracer };
                 // The threads were found by number: only now is it sure whose they are.
                 self.check()?;
                 Ok(stopped)
             }
             Ok(Err(error)) => {
-                drop(release);
+                drop(orders);
                 // It has nothing left to do; after its end nothing is attached any more.
                 let _ = tracer.join();
                 // "Gone" from the tracer's view may be more precise in ours.
@@ -163,9 +186,9 @@ impl Process {
     }
 }
 
-impl Stopped<'_> {
+impl<'p> Stopped<'p> {
     /// The process.
-    pub fn process(&self) -> &Process {
+    pub fn process(&self) -> &'p Process {
         self.process
     }
 
@@ -179,6 +202,16 @@ impl Stopped<'_> {
         self.held.since.elapsed()
     }
 
+    /// Gives the tracer thread its last work, after which it releases what it still holds.
+    pub(in crate::process) fn hand_over(mut self, job: Job) -> Option<HandedOver> {
+        let orders = self.orders.take()?;
+        let thread = self.tracer.take()?;
+        // A thread that does not receive it has failed, which joining it will tell.
+        let _ = orders.send(job);
+        let Held { since, until_all_stopped, ref threads } = self.held;
+        Some(HandedOver { thread, since, until_all_stopped, threads: threads.len() })
+    }
+
     /// Lets the process run and waits until every thread does.
     pub fn release(mut self) -> Pause {
         self.let_go()
@@ -186,8 +219,8 @@ impl Stopped<'_> {
 
     fn let_go(&mut self) -> Pause {
         let asked = Instant::now();
-        drop(self.release.take());
-        let released = self.tracer.take().and_then(|tracer| tracer.join().ok()).flatten();
+        drop(self.orders.take());
+        let released = self.tracer.take().and_then(|tracer| tracer.join().ok());
         // Without an answer the thread's end was the release, and it has ended.
         let at = released.map_or_else(Instant::now, |released| released.at);
         Pause {
@@ -209,20 +242,20 @@ impl Drop for Stopped<'_> {
 
 /// The life of the tracer thread.
 fn trace(
-    pid: i32,
-    options: StopOptions,
+    mut tracer: Tracer,
     stopped: &Sender<Result<Held, StopError>>,
-    released: &Receiver<()>,
-) -> Option<Released> {
-    let mut tracer = tracer::Tracer::new(pid, options);
+    orders: &Receiver<Job>,
+) -> Released {
     let held = tracer.stop_all();
     let holding = held.is_ok();
     // The other side waits for this answer before anything else.
     let sent = stopped.send(held);
     if holding && sent.is_ok() {
         // Ends with an error when the other side drops its end: that is the release.
-        let _ = released.recv();
+        if let Ok(job) = orders.recv() {
+            job(&mut tracer);
+        }
     }
     let at = tracer.release_all();
-    Some(Released { at })
+    Released { at }
 }

@@ -31,25 +31,30 @@ const MOST_LISTINGS: usize = 16;
 
 /// A process that stands still.
 #[derive(Debug)]
-pub(super) struct Held {
-    pub(super) since: Instant,
+pub(in crate::process) struct Held {
+    pub(in crate::process) since: Instant,
     pub(super) until_all_stopped: Duration,
     pub(super) threads: Vec<StoppedThread>,
 }
 
 /// Everything that is attached, and the timers that bound it.
-pub(super) struct Tracer {
+#[derive(Debug)]
+pub(in crate::process) struct Tracer {
     pid: i32,
     options: StopOptions,
+    /// The only thread that is wanted; `None` for all.
+    only: Option<i32>,
     tracees: Vec<Tracee>,
     watchdog: Option<Watchdog>,
 }
 
+#[derive(Debug)]
 struct Tracee {
     tid: i32,
     state: State,
 }
 
+#[derive(Debug)]
 enum State {
     /// Attached, and not yet known to stand still.
     Running,
@@ -62,12 +67,34 @@ enum State {
 }
 
 impl Tracer {
-    pub(super) fn new(pid: i32, options: StopOptions) -> Self {
-        Self { pid, options, tracees: Vec::new(), watchdog: None }
+    pub(in crate::process) fn new(pid: i32, options: StopOptions, only: Option<i32>) -> Self {
+        Self { pid, options, only, tracees: Vec::new(), watchdog: None }
+    }
+
+    /// The threads that our interrupt holds, in the kernel's order.
+    pub(in crate::process) fn interrupted(&self) -> Vec<i32> {
+        let held = |t: &&Tracee| matches!(t.state, State::Stopped { hold: Hold::Interrupted, .. });
+        self.tracees.iter().filter(held).map(|tracee| tracee.tid).collect()
+    }
+
+    /// The process.
+    pub(in crate::process) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Takes note that a thread was made to run and stopped again; `None` when it has not
+    /// stopped.
+    pub(in crate::process) fn has_moved(&mut self, tid: i32, hold: Option<Hold>) {
+        if let Some(tracee) = self.tracees.iter_mut().find(|tracee| tracee.tid == tid) {
+            tracee.state = match hold {
+                Some(hold) => State::Stopped { hold, syscall: None },
+                None => State::Running,
+            };
+        }
     }
 
     /// Stops every thread. After an error [`Self::release_all`] must follow as after success.
-    pub(super) fn stop_all(&mut self) -> Result<Held, StopError> {
+    pub(in crate::process) fn stop_all(&mut self) -> Result<Held, StopError> {
         precise_naps();
         // Before the first seize: a seized thread stops by itself when a signal arrives.
         self.watchdog =
@@ -103,7 +130,7 @@ impl Tracer {
 
     /// Lets everything go that can be let go by hand, and says when that was done. What is
     /// left is released by the end of this thread, which has to follow.
-    pub(super) fn release_all(&mut self) -> Instant {
+    pub(in crate::process) fn release_all(&mut self) -> Instant {
         for tracee in &mut self.tracees {
             // One that has come to its stop by now may hold a signal that must not be lost.
             tracee.collect();
@@ -125,8 +152,11 @@ impl Tracer {
     /// Seizes the threads that are not known yet; says how many were new.
     fn seize_new(&mut self) -> Result<usize, StopError> {
         let pid = self.pid;
-        let tids = task_ids(pid)
-            .map_err(|error| ProcessError::from_io(pid, "listing its threads", error))?;
+        let tids = match self.only {
+            Some(tid) => vec![tid],
+            None => task_ids(pid)
+                .map_err(|error| ProcessError::from_io(pid, "listing its threads", error))?,
+        };
         let mut known: Vec<i32> = self.tracees.iter().map(|tracee| tracee.tid).collect();
         known.sort_unstable();
         let before = self.tracees.len();
@@ -143,7 +173,7 @@ impl Tracer {
     /// none can have ended or been made since. Saves listing them again during the pause.
     fn all_known(&self) -> bool {
         let held = self.tracees.iter().filter(|t| !matches!(t.state, State::Ended)).count();
-        task_count(self.pid) == Some(held)
+        self.only.is_some() || task_count(self.pid) == Some(held)
     }
 
     /// Waits until no tracee is [`State::Running`].
@@ -267,6 +297,26 @@ fn seize(pid: i32, tid: i32) -> Result<State, StopError> {
 
 /// The stop that a tracee has come to since the last call.
 fn take_stop(tid: i32) -> Result<Option<Hold>, Errno> {
+    Ok(next_stop(tid)?.map(|stop| match stop {
+        StopEvent::Held(hold) => hold,
+        // Not asked for here; a thread is released from them as from an interrupt.
+        StopEvent::SystemCall | StopEvent::Clone => Hold::Interrupted,
+    }))
+}
+
+/// What a tracee has stopped for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::process) enum StopEvent {
+    /// On its way out of the kernel, where signals are looked at.
+    Held(Hold),
+    /// Entering or leaving a system call (with `PTRACE_O_TRACESYSGOOD`).
+    SystemCall,
+    /// It has made a child (with `PTRACE_O_TRACECLONE`).
+    Clone,
+}
+
+/// The stop that a tracee of this thread has come to since the last call. Never waits.
+pub(in crate::process) fn next_stop(tid: i32) -> Result<Option<StopEvent>, Errno> {
     let Ok(id) = libc::id_t::try_from(tid) else { return Err(Errno::ESRCH) };
     // SAFETY: all-zero bytes are a valid siginfo_t.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
@@ -281,9 +331,11 @@ fn take_stop(tid: i32) -> Result<Option<Hold>, Errno> {
     // `exit_code` of the stop: the event above the signal's byte (ptrace(2)).
     let signal = status & 0xff;
     Ok(Some(match status >> 8 {
-        libc::PTRACE_EVENT_STOP if signal == libc::SIGTRAP => Hold::Interrupted,
-        libc::PTRACE_EVENT_STOP => Hold::GroupStop(signal),
-        _ => Hold::Signal(signal),
+        libc::PTRACE_EVENT_STOP if signal == libc::SIGTRAP => StopEvent::Held(Hold::Interrupted),
+        libc::PTRACE_EVENT_STOP => StopEvent::Held(Hold::GroupStop(signal)),
+        libc::PTRACE_EVENT_CLONE => StopEvent::Clone,
+        _ if signal == libc::SIGTRAP | 0x80 => StopEvent::SystemCall,
+        _ => StopEvent::Held(Hold::Signal(signal)),
     }))
 }
 

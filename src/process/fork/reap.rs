@@ -1,0 +1,159 @@
+//! Taking our dead children away from the target.
+//!
+//! Our child is the target's child. It ended without a signal to its parent and no ordinary
+//! wait sees it, but its entry stays until the target asks for exactly it: with `wait4` and
+//! `__WCLONE`, which we make one of its threads call. Children of earlier runs that were killed
+//! before they could do that are known by what they are.
+
+use std::time::{Duration, Instant};
+
+use super::choice::{choices, usable};
+use super::frame::CHILD_EXIT_CODE;
+use super::gadgets::Gadgets;
+use super::injection::{Call, Injection};
+use super::{ForkError, steps};
+use crate::process::stat::status_field;
+use crate::process::stop::Tracer;
+use crate::process::{Hold, Process, StopOptions, read_bounded};
+
+/// Threads that are tried.
+const MOST_THREADS: usize = 8;
+/// Left-over children that are looked for and reaped at a time.
+const MOST_LEFT_OVER: usize = 64;
+/// How long one thread may be held for it.
+const WITHIN: Duration = Duration::from_millis(500);
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Reaped {
+    /// Of one thread, from the interrupt to the release; the sum, when several were tried.
+    pub(super) pause: Duration,
+    /// Children that are gone now.
+    pub(super) count: usize,
+}
+
+/// Has the target reap children, by their numbers in its own PID namespace. `first` is the
+/// thread to try first.
+pub(super) fn reap(
+    process: &Process,
+    gadgets: Gadgets,
+    suspend_seccomp: bool,
+    first: i32,
+    children: &[i32],
+) -> Reaped {
+    let mut reaped = Reaped::default();
+    let mut left = children.to_vec();
+    let mut threads: Vec<i32> =
+        process.threads().unwrap_or_default().iter().map(|thread| thread.tid).collect();
+    threads.sort_by_key(|&tid| tid != first);
+    // A thread whose wait would end early if we died is taken when there is no other.
+    for any in [false, true] {
+        for &tid in threads.iter().take(MOST_THREADS) {
+            if left.is_empty() {
+                return reaped;
+            }
+            let Ok((pause, gone)) = reap_in(process, tid, gadgets, suspend_seccomp, any, &left)
+            else {
+                continue;
+            };
+            reaped.pause += pause;
+            reaped.count += gone.len();
+            left.retain(|child| !gone.contains(child));
+        }
+    }
+    reaped
+}
+
+/// In one thread: how long it was held, and which children are gone.
+fn reap_in(
+    process: &Process,
+    tid: i32,
+    gadgets: Gadgets,
+    suspend_seccomp: bool,
+    any: bool,
+    children: &[i32],
+) -> Result<(Duration, Vec<i32>), ForkError> {
+    process.check()?;
+    let options = StopOptions { stop_within: WITHIN / 5, hard_deadline: WITHIN * 10 };
+    let pid = process.pid();
+    // A thread of its own, since what it attaches to is released by its end at the latest.
+    std::thread::scope(|scope| {
+        let work = move || -> Result<(Duration, Vec<i32>), ForkError> {
+            let mut tracer = Tracer::new(pid, options, Some(tid));
+            let held = tracer.stop_all();
+            let gone = if held.is_ok() && choices(&tracer).iter().any(|c| any || usable(c)) {
+                wait_for_all(&mut tracer, tid, gadgets, suspend_seccomp, children)
+            } else {
+                Vec::new()
+            };
+            let released = tracer.release_all();
+            Ok((released.saturating_duration_since(held?.since), gone))
+        };
+        scope.spawn(work).join().unwrap_or(Err(ForkError::NoThread { pid }))
+    })
+}
+
+/// Has a held thread wait for each child; those that are gone.
+fn wait_for_all(
+    tracer: &mut Tracer,
+    tid: i32,
+    gadgets: Gadgets,
+    suspend_seccomp: bool,
+    children: &[i32],
+) -> Vec<i32> {
+    let until = Instant::now() + WITHIN;
+    let mut gone = Vec::new();
+    for &child in children {
+        let Some(injection) = Injection::prepare(tid, gadgets) else { break };
+        steps::reached("before wait");
+        let outcome = injection.run(wait_for(child), suspend_seccomp, until);
+        tracer.has_moved(tid, outcome.hold);
+        match outcome.done {
+            // No such child: somebody was faster.
+            Ok(done)
+                if done.result == i64::from(child) || done.result == -i64::from(libc::ECHILD) =>
+            {
+                gone.push(child);
+            }
+            Ok(_) => {}
+            Err(_) => break,
+        }
+        if outcome.hold != Some(Hold::Interrupted) {
+            break;
+        }
+    }
+    gone
+}
+
+fn wait_for(child: i32) -> Call {
+    let options = libc::__WCLONE | libc::WNOHANG;
+    let args = [i64::from(child).cast_unsigned(), 0, u64::from(options.cast_unsigned()), 0];
+    Call { number: libc::SYS_wait4, args }
+}
+
+/// Children of earlier runs, by their numbers in the target's PID namespace: zombies that
+/// signal nobody, killed or ended as our child's frame ends it, without having run.
+pub(super) fn left_over(process: &Process) -> Vec<i32> {
+    let children = process.children(false).unwrap_or_default();
+    let left = children.into_iter().filter(|&child| is_ours(child));
+    left.filter_map(number_in_target).take(MOST_LEFT_OVER).collect()
+}
+
+fn is_ours(child: i32) -> bool {
+    let Ok(text) = read_bounded(&format!("/proc/{child}/stat")) else { return false };
+    let Some(close) = text.iter().rposition(|&byte| byte == b')') else { return false };
+    let rest = text.get(close + 1..).unwrap_or_default();
+    let rest = String::from_utf8_lossy(rest);
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    // proc_pid_stat(5); the field behind the name is number 3.
+    let field = |number: usize| fields.get(number - 3).copied().unwrap_or_default();
+    let status = field(52).parse::<i32>().unwrap_or(-1);
+    let ours = [libc::SIGKILL, i32::from(CHILD_EXIT_CODE) << 8];
+    field(3) == "Z" && field(38) == "0" && field(14) == "0" && ours.contains(&status)
+}
+
+/// A process's number in its own PID namespace.
+pub(super) fn number_in_target(child: i32) -> Option<i32> {
+    let status = read_bounded(&format!("/proc/{child}/status")).ok()?;
+    status_field(&status, "NSpid")?.split_ascii_whitespace().next_back()?.parse().ok()
+}

@@ -1,0 +1,74 @@
+//! What is known to go wrong, found out before anything is touched.
+
+use nix::errno::Errno;
+
+use super::ForkError;
+use crate::process::rights::{CAP_SYS_ADMIN, has_capability};
+use crate::process::stat::{status_field, status_number};
+use crate::process::tasks::task_stat;
+use crate::process::{Hold, Process, ProcessError, StoppedThread, Syscall, read_bounded};
+
+/// Whether a process may be forked at all. Says whether its seccomp filters have to be
+/// suspended for it.
+pub(super) fn check_process(process: &Process, touch_filtered: bool) -> Result<bool, ForkError> {
+    let pid = process.pid();
+    let status = process.read("status")?;
+    if let Some((tracer, name)) = process.tracer()? {
+        return Err(ProcessError::Traced { pid, tracer, name }.into());
+    }
+    // arch/x86/kernel/shstk.c; the field names the features that are on.
+    if status_field(&status, "x86_Thread_features").is_some_and(|on| on.contains("shstk")) {
+        return Err(ForkError::ShadowStack { pid });
+    }
+    let overcommit = read_bounded("/proc/sys/vm/overcommit_memory").unwrap_or_default();
+    if overcommit.starts_with(b"2") {
+        return Err(ForkError::Overcommit);
+    }
+    let filtered = is_filtered(process)?;
+    if filtered && !(touch_filtered && has_capability(CAP_SYS_ADMIN)) {
+        return Err(ForkError::Seccomp { pid });
+    }
+    Ok(filtered)
+}
+
+/// Any thread may have a filter of its own.
+fn is_filtered(process: &Process) -> Result<bool, ForkError> {
+    let pid = process.pid();
+    let filtered = |tid: i32| {
+        let status = read_bounded(&format!("/proc/{pid}/task/{tid}/status")).unwrap_or_default();
+        status_number::<u8>(&status, "Seccomp", 0).is_some_and(|mode| mode != 0)
+    };
+    let threads = process.threads()?;
+    Ok(threads.iter().any(|thread| filtered(thread.tid)))
+}
+
+/// Whether a process that is held may be forked as its threads stand.
+pub(super) fn check_threads(pid: i32, threads: &[StoppedThread]) -> Result<(), ForkError> {
+    for thread in threads {
+        let tid = thread.tid;
+        match thread.hold {
+            Hold::GroupStop(_) => return Err(ForkError::JobStopped { pid }),
+            Hold::InKernel if thread.syscall.is_some_and(is_vfork) => {
+                return Err(ForkError::Vfork { pid, tid });
+            }
+            Hold::InKernel if task_stat(pid, tid).is_some_and(|s| !s.is_kernel_worker()) => {
+                return Err(ForkError::Uninterruptible { pid, tid });
+            }
+            Hold::InKernel | Hold::Interrupted | Hold::Signal(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// `clone3` has its flags in memory; a thread asleep in it waits for a child that has it
+/// borrowed, whatever they are.
+fn is_vfork(call: Syscall) -> bool {
+    let number = call.number.cast_signed();
+    number == libc::SYS_vfork || number == libc::SYS_clone || number == libc::SYS_clone3
+}
+
+/// What the kernel's answer to a fork means.
+pub(super) fn refused(pid: i32, result: i64) -> ForkError {
+    let errno = i32::try_from(-result).map_or(Errno::UnknownErrno, Errno::from_raw);
+    ForkError::Refused { pid, errno }
+}
