@@ -15,6 +15,8 @@ use pyattach::snapshot::CensusDocument;
 
 /// The steps of a fork at which `PYATTACH_TEST_DIE_AT` can end our binary.
 pub(crate) const STEPS: [&str; 17] = [
+    // First, since this run also removes what the others leave.
+    "reaped",
     "gadgets",
     "frames written",
     "registers set",
@@ -31,7 +33,6 @@ pub(crate) const STEPS: [&str; 17] = [
     "read",
     "killed",
     "before wait",
-    "reaped",
 ];
 
 /// How `--capture MODE` captures, with a limit for a loaded machine.
