@@ -19,12 +19,8 @@ fn a_census_by_fork_is_the_truth() {
         for _ in 0..3 {
             let census = fork_census(&target);
             assert!(census.capture.consistent, "{:?}", census.capture);
-            let ours: BTreeMap<&str, u64> = census
-                .objects
-                .types
-                .iter()
-                .map(|row| (row.address.as_str(), row.count))
-                .collect();
+            let ours: BTreeMap<&str, u64> =
+                census.objects.types.iter().map(|row| (row.address.as_str(), row.count)).collect();
             let approximate = truth["approximate"].as_array().unwrap();
             for row in truth["types"].as_array().unwrap() {
                 if approximate.iter().any(|one| *one == row["name"]) {

@@ -172,9 +172,8 @@ fn two_at_once_wait_or_say_so() {
 /// The limit is kept: a process too large to fork within it is not stopped at all.
 #[test]
 fn the_longest_pause_is_kept() {
-    let program = Program::python(
-        "import sys\nx = bytearray(400 << 20)\nprint('READY')\nsys.stdin.read()",
-    );
+    let program =
+        Program::python("import sys\nx = bytearray(400 << 20)\nprint('READY')\nsys.stdin.read()");
     let pid = program.pid().to_string();
     let begin = Instant::now();
     let outcome = pyattach(&["census", &pid, "--capture", "fork", "--max-pause", "100us"]);
