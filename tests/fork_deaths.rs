@@ -87,6 +87,95 @@ fn a_target_survives_our_death_at_random_moments() {
     });
 }
 
+/// Fills every register that the compiler leaves to us, the red zone below the stack pointer and
+/// the direction flag, spins, and compares.
+const SPIN: &str = r#"
+.globl spin
+spin: push %rbp; push %rbx; push %r12; push %r13; push %r14; push %r15
+mov $0x1122334455667788,%rax
+.irp n,8,16,64,120,128
+mov %rax,-\n(%rsp)
+.endr
+.irp r,rbp,rbx,rcx,r8,r9,r10,r11,r12,r13,r14,r15
+lea 7(%rax),%\r
+.endr
+.irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+VMOV (32*\n)(%rdi),REG(\n)
+.endr
+std
+1: dec %rdx
+jnz 1b
+.irp n,8,16,64,120,128
+cmp %rax,-\n(%rsp)
+jne 2f
+.endr
+add $7,%rax
+.irp r,rbp,rbx,rcx,r8,r9,r10,r11,r12,r13,r14,r15
+cmp %rax,%\r
+jne 2f
+.endr
+pushf; pop %rax; test $0x400,%eax; jz 2f
+cld
+.irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+VMOV REG(\n),(32*\n)(%rsi)
+.endr
+xor %eax,%eax; jmp 3f
+2: cld; mov $1,%eax
+3: pop %r15; pop %r14; pop %r13; pop %r12; pop %rbx; pop %rbp; ret
+.section .note.GNU-stack,"",@progbits
+"#;
+
+const SPINNER: &str = r#"
+import ctypes, json, os, select, sys
+spin = ctypes.CDLL(sys.argv[1]).spin
+spin.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_long]
+given, got = ctypes.create_string_buffer(bytes(range(256)) * 2), ctypes.create_string_buffer(513)
+print("READY " + json.dumps({"pid": os.getpid()}), flush=True)
+wrong = rounds = 0
+while True:
+    if spin(given, got, 30000000): wrong += 1
+    if got.raw[: WIDTH] != given.raw[: WIDTH] or got.raw[480 : 480 + WIDTH] != given.raw[480 : 480 + WIDTH]: wrong += 1
+    rounds += 1
+    if select.select([0], [], [], 0)[0]:
+        if not sys.stdin.readline(): break
+        print(json.dumps({"wrong": wrong, "rounds": rounds}), flush=True)
+"#;
+
+/// A thread in code of its own, with every register in use.
+#[test]
+fn no_register_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let library = directory.path().join("spin.so");
+    let avx = std::is_x86_feature_detected!("avx");
+    let (vmov, prefix, width) = if avx { ("vmovdqu", "ymm", 32) } else { ("movdqu", "xmm", 16) };
+    let mut source = SPIN.replace("VMOV", vmov);
+    source = source.replace(r"REG(\n)", &format!(r"%{prefix}\n"));
+    let text = directory.path().join("spin.s");
+    std::fs::write(&text, source).unwrap();
+    let mut build = Command::new("cc");
+    build.args(["-shared", "-o"]).arg(&library).arg(&text);
+    assert!(build.status().unwrap().success());
+    let mut command = Command::new("python3");
+    command.arg("-c").arg(SPINNER.replace("WIDTH", &width.to_string())).arg(&library);
+    let mut spinner = Fixture::run("spinner", command);
+    let mut killed = 0;
+    for step in STEPS {
+        for _ in 0..3 {
+            let status = start(spinner.pid, Some(step)).wait().unwrap();
+            killed += u32::from(status.signal() == Some(libc::SIGKILL));
+        }
+        let answer = spinner.ask("");
+        assert_eq!(answer["wrong"], 0, "{step}: {answer}");
+    }
+    assert!(killed > 40, "{killed} kills");
+    fork_census(&Target::open(spinner.pid).unwrap());
+    assert_eq!(children(spinner.pid), []);
+    let answer = spinner.ask("");
+    assert_eq!(answer["wrong"], 0, "{answer}");
+    assert!(answer["rounds"].as_u64() > Some(20), "{answer}");
+    spinner.end();
+}
+
 /// The target's own findings: none, everything moved on, nothing more is open.
 fn check(busy: &mut Fixture, before: &serde_json::Value) {
     let after = busy.ask("check");

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use fork_helper::{children, fork_once, frozen, options, until};
 use process_helper::Target as Program;
 use pyattach::attach::{CaptureMode, Target};
-use pyattach::process::{ForkPlan, Process};
+use pyattach::process::{ForkPlan, Process, StopOptions};
 use support::{Fixture, for_each_interpreter, pyattach};
 
 /// A server with one connection, which it closes when told.
@@ -181,5 +181,54 @@ fn the_longest_pause_is_kept() {
     assert!(outcome.stderr.contains("would have paused"), "{outcome:?}");
     assert!(begin.elapsed() < Duration::from_secs(30));
     assert_eq!(children(program.pid()), []);
+    assert!(program.end().success());
+}
+
+/// Stopped and continued by somebody else all the time: a fork that is interrupted puts
+/// everything back and lets the stop be.
+#[test]
+fn job_control_during_forks() {
+    let mut program = Program::python(
+        r#"
+import sys, time
+print("READY")
+begin = time.monotonic()
+while time.monotonic() < begin + 3: time.sleep(0.01)
+print("done")
+for line in sys.stdin: print("answer")
+"#,
+    );
+    let pid = program.pid();
+    let process = Process::open(pid).unwrap();
+    let plan = ForkPlan::prepare(&process, false).unwrap();
+    let sender = std::thread::spawn(move || {
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(2) {
+            process_helper::send(pid, libc::SIGSTOP);
+            std::thread::sleep(Duration::from_micros(700));
+            process_helper::send(pid, libc::SIGCONT);
+            std::thread::sleep(Duration::from_micros(1300));
+        }
+    });
+    let (mut forks, mut refusals) = (0, 0);
+    while !sender.is_finished() {
+        let stopped = process.stop(StopOptions::default()).unwrap();
+        match stopped.fork(&plan, Duration::from_secs(5)) {
+            (Ok(child), _) => {
+                child.finish();
+                forks += 1;
+            }
+            (Err(_), _) => refusals += 1,
+        }
+    }
+    sender.join().unwrap();
+    println!("{forks} forks, {refusals} refusals");
+    assert!(forks > 0 && refusals > 0);
+    program.expect("done");
+    assert_eq!(program.ask("still there?"), "answer");
+    // Copies that could not be removed while it was stopped are removed now.
+    let plan = ForkPlan::prepare(&process, false).unwrap();
+    frozen(&process, &plan).0.finish();
+    assert_eq!(children(pid), []);
     assert!(program.end().success());
 }

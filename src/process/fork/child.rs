@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::gadgets::Gadgets;
 use super::injection::{set_options, wait};
+use super::memory::TaskMemory;
 use super::reap::reap;
 use super::{ForkError, ForkPlan, steps};
 use crate::process::Process;
@@ -89,8 +90,13 @@ impl<'p> FrozenChild<'p> {
         steps::reached("killed");
         let mut children = vec![self.number_in_target];
         children.append(&mut self.left_over);
-        // The program may have been replaced since (exec): look again.
-        let gadgets = Gadgets::find(self.parent).unwrap_or(self.gadgets);
+        // The program may have been replaced since (exec).
+        let memory = TaskMemory(self.parent.living_thread().unwrap_or(self.parent.pid()));
+        let gadgets = if self.gadgets.hold(memory) {
+            self.gadgets
+        } else {
+            Gadgets::find(self.parent).unwrap_or(self.gadgets)
+        };
         let reaped = reap(self.parent, gadgets, self.suspend_seccomp, self.tid, &children);
         steps::reached("reaped");
         Ending {

@@ -7,6 +7,9 @@ use super::frame::Interrupted;
 use super::injection::may_be_in_rseq;
 use crate::process::stop::Tracer;
 
+/// Of the best kind; more are not looked for, there may be thousands.
+const ENOUGH: usize = 4;
+
 /// A thread that can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Choice {
@@ -28,11 +31,12 @@ enum Rank {
 /// The threads that can be used, best first; of equals the oldest, so the main thread.
 pub(super) fn choices(tracer: &Tracer) -> Vec<Choice> {
     let mut choices: Vec<Choice> = Vec::new();
+    let mut waiting = 0;
     for tid in tracer.interrupted() {
         let Some(rank) = rank(tid) else { continue };
         choices.push(Choice { tid, rank });
-        if rank == Rank::Waiting {
-            // There is none better, and there may be thousands.
+        waiting += usize::from(rank == Rank::Waiting);
+        if waiting == ENOUGH {
             break;
         }
     }

@@ -23,6 +23,15 @@ const MOST_LEFT_OVER: usize = 64;
 /// How long one thread may be held for it.
 const WITHIN: Duration = Duration::from_millis(500);
 
+/// Whether any thread is good enough, and how long to wait before.
+const ATTEMPTS: [(bool, Duration); 5] = [
+    (false, Duration::ZERO),
+    (true, Duration::ZERO),
+    (true, Duration::from_millis(2)),
+    (true, Duration::from_millis(10)),
+    (true, Duration::from_millis(50)),
+];
+
 /// What came of it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Reaped {
@@ -46,8 +55,10 @@ pub(super) fn reap(
     let mut threads: Vec<i32> =
         process.threads().unwrap_or_default().iter().map(|thread| thread.tid).collect();
     threads.sort_by_key(|&tid| tid != first);
-    // A thread whose wait would end early if we died is taken when there is no other.
-    for any in [false, true] {
+    // A thread whose wait would end early if we died is taken when there is no other. A moment
+    // later, those that could not be used may be elsewhere.
+    for (any, pause) in ATTEMPTS {
+        std::thread::sleep(pause);
         for &tid in threads.iter().take(MOST_THREADS) {
             if left.is_empty() {
                 return reaped;
