@@ -218,3 +218,46 @@ fn the_limit_of_processes() {
     assert!(program.end().success());
     until("the group can be removed", || std::fs::remove_dir(&group).is_ok());
 }
+
+/// A cgroup of our own whose limit is nearly used up: a fork there could call the
+/// out-of-memory killer.
+#[test]
+fn the_limit_of_memory() {
+    let group = std::path::PathBuf::from(format!(
+        "/sys/fs/cgroup/memory/pyattach-test-{}",
+        std::process::id()
+    ));
+    if std::fs::create_dir(&group).is_err() {
+        eprintln!("not run: no memory controller (version 1) to write to");
+        return;
+    }
+    let mut program = Program::python(
+        "import sys\nprint('READY')\nfor line in sys.stdin:\n    \
+         x = bytearray(b'x' * (50 << 20)) * 2\n    print('answer')",
+    );
+    std::fs::write(group.join("cgroup.procs"), program.pid().to_string()).unwrap();
+    std::fs::write(group.join("memory.limit_in_bytes"), "300M").unwrap();
+    assert_eq!(program.ask("take it"), "answer");
+    let used = std::fs::read_to_string(group.join("memory.usage_in_bytes")).unwrap();
+    let used: u64 = used.trim().parse().unwrap();
+    let room = |mebibytes: u64| {
+        let limit = used + (mebibytes << 20);
+        std::fs::write(group.join("memory.limit_in_bytes"), limit.to_string()).unwrap();
+    };
+    let process = Process::open(program.pid()).unwrap();
+    room(5);
+    let error = ForkPlan::prepare(&process, true).unwrap_err();
+    assert!(matches!(error, ForkError::NoRoom { .. }), "{error:?}");
+    let census = pyattach_json(&["census", &program.pid().to_string()]);
+    let reason = census["capture"]["mode_reason"].as_str().unwrap();
+    assert!(reason.contains("memory limit of process"), "{reason}");
+    room(30);
+    let error = plan(&program).unwrap_err();
+    assert!(matches!(error, ForkError::NoRoom { .. }), "{error:?}");
+    fork_once(&process, &ForkPlan::prepare(&process, true).unwrap());
+    room(200);
+    fork_once(&process, &plan(&program).unwrap());
+    assert_eq!(program.ask("still there?"), "answer");
+    assert!(program.end().success());
+    until("the group can be removed", || std::fs::remove_dir(&group).is_ok());
+}

@@ -23,6 +23,14 @@ pub enum ForkError {
     /// Every page of a child counts as used (`vm.overcommit_memory` = 2).
     #[error("this machine does not overcommit memory: a fork would claim the process's size again")]
     Overcommit,
+    /// Its control group has a limit that a fork would come near.
+    #[error("the memory limit of process {pid} leaves {} MiB, too little for a fork", .room >> 20)]
+    NoRoom {
+        /// The process.
+        pid: i32,
+        /// Bytes that are left.
+        room: u64,
+    },
     /// The instructions that we need are not there.
     #[error("process {pid} has no libc with the instructions that a fork needs")]
     NoGadgets {

@@ -22,6 +22,7 @@ mod injection;
 mod memory;
 mod reap;
 mod refusal;
+mod room;
 mod steps;
 
 pub use child::{Ending, FrozenChild};
@@ -51,14 +52,15 @@ pub struct ForkPlan {
 impl ForkPlan {
     /// Looks whether the process can be forked without harm.
     ///
-    /// A process under a seccomp filter is touched only with `touch_filtered`, and when we may
-    /// suspend the filter (`CAP_SYS_ADMIN`): should we be killed within some microseconds, the
-    /// filter would judge a system call of ours.
+    /// What is a risk, but not likely to do harm, is taken only when the user does `insist`:
+    /// a seccomp filter that we may suspend (`CAP_SYS_ADMIN`; should we be killed within some
+    /// microseconds, it would judge a system call of ours), and a control group with little
+    /// memory left.
     ///
     /// # Errors
     /// Why it cannot.
-    pub fn prepare(process: &Process, touch_filtered: bool) -> Result<Self, ForkError> {
-        let suspend_seccomp = refusal::check_process(process, touch_filtered)?;
+    pub fn prepare(process: &Process, insist: bool) -> Result<Self, ForkError> {
+        let suspend_seccomp = refusal::check_process(process, insist)?;
         let gadgets = Gadgets::find(process)?;
         Ok(Self { gadgets, suspend_seccomp, left_over: reap::left_over(process) })
     }

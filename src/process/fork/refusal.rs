@@ -2,15 +2,20 @@
 
 use nix::errno::Errno;
 
-use super::ForkError;
+use super::{ForkError, room};
 use crate::process::rights::{CAP_SYS_ADMIN, has_capability};
 use crate::process::stat::{status_field, status_number};
 use crate::process::tasks::task_stat;
 use crate::process::{Hold, Process, ProcessError, StoppedThread, Syscall, read_bounded};
 
+/// Memory that a control group must have left besides page tables.
+const LEAST_ROOM: u64 = 16 << 20;
+/// Of its memory, the share that a process may well write while it is read.
+const WRITTEN_SHARE: u64 = 4;
+
 /// Whether a process may be forked at all. Says whether its seccomp filters have to be
 /// suspended for it.
-pub(super) fn check_process(process: &Process, touch_filtered: bool) -> Result<bool, ForkError> {
+pub(super) fn check_process(process: &Process, insist: bool) -> Result<bool, ForkError> {
     let pid = process.pid();
     let status = process.read("status")?;
     if let Some((tracer, name)) = process.tracer()? {
@@ -24,8 +29,14 @@ pub(super) fn check_process(process: &Process, touch_filtered: bool) -> Result<b
     if overcommit.starts_with(b"2") {
         return Err(ForkError::Overcommit);
     }
+    if let (Some(memory), Some(room)) = (process.private_memory(), room::room(process)) {
+        let written = if insist { 0 } else { memory.resident_bytes / WRITTEN_SHARE };
+        if room < memory.page_table_bytes + LEAST_ROOM + written {
+            return Err(ForkError::NoRoom { pid, room });
+        }
+    }
     let filtered = is_filtered(process)?;
-    if filtered && !(touch_filtered && has_capability(CAP_SYS_ADMIN)) {
+    if filtered && !(insist && has_capability(CAP_SYS_ADMIN)) {
         return Err(ForkError::Seccomp { pid });
     }
     Ok(filtered)
