@@ -72,7 +72,7 @@ fn capture(pid: i32, mode: CaptureMode) -> bool {
 fn kill_one(pid: i32, mode: CaptureMode, round: u32, run: Duration) -> bool {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pyattach"));
     command.args(["census", &pid.to_string(), "--capture", mode.name()]);
-    let by_step = mode == CaptureMode::Fork && round % 2 == 0;
+    let by_step = mode == CaptureMode::Fork && round.is_multiple_of(2);
     if by_step {
         let step = STEPS[(round / 2) as usize % STEPS.len()];
         command.env("PYATTACH_TEST_DIE_AT", step);
