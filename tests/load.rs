@@ -187,7 +187,8 @@ fn a_collection_that_does_not_end_is_told() {
         let mut target = in_finalizer(python);
         for mode in ["copy", "stop"] {
             let outcome = pyattach(&["census", &target.pid_text(), "--capture", mode, "--json"]);
-            let document: Value = serde_json::from_str(&outcome.stdout).unwrap();
+            let document: Value = serde_json::from_str(&outcome.stdout)
+                .unwrap_or_else(|problem| panic!("{problem}: {outcome:?}"));
             let capture = &document["capture"];
             assert_eq!((outcome.code, &capture["consistent"]), (Some(5), &Value::Bool(false)));
             assert_eq!(capture["coverage"]["collecting"], true, "{capture:#}");
