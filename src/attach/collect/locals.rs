@@ -62,10 +62,14 @@ fn write_value(out: &mut String, value: &Value) {
             Ok(())
         }
         Value::Mapping { class, items, length } => {
-            let frozen = class == "builtins.frozendict";
-            out.push_str(if frozen { "frozendict({" } else { "{" });
+            let (open, close) = match class.as_str() {
+                "builtins.frozendict" if *length == 0 => ("frozendict(", ")"),
+                "builtins.frozendict" => ("frozendict({", "})"),
+                _ => ("{", "}"),
+            };
+            out.push_str(open);
             write_mapping(out, items, *length);
-            out.push_str(if frozen { "})" } else { "}" });
+            out.push_str(close);
             Ok(())
         }
         Value::Object { class, address } => write!(out, "<{class} at {address}>"),
