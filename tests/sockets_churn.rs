@@ -5,7 +5,7 @@ mod support;
 use serde_json::Value;
 use support::{Fixture, for_each_of, pyattach};
 
-const LOOKS: usize = 12;
+const LOOKS: usize = 6;
 
 #[test]
 fn what_comes_and_goes_is_not_called_leaked() {
