@@ -139,3 +139,84 @@ impl<'d> Forest<'d> {
         groups
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Tasks of one coroutine each; an edge says who waits for whom.
+    fn tasks(coroutines: &[u8], waits_for: &[(usize, usize)]) -> Vec<TaskRow> {
+        let address = |id: usize| format!("{:#x}", 0x1000 + id * 16);
+        let row = |(id, coroutine): (usize, &u8)| TaskRow {
+            address: address(id),
+            class: "_asyncio.Task".to_owned(),
+            name: Some(format!("Task-{id}")),
+            state: Some("pending".to_owned()),
+            activity: Some("waiting".to_owned()),
+            coroutine: Some(format!("coroutine_{coroutine}")),
+            event_loop: None,
+            current: false,
+            stack: Vec::new(),
+            truncated: None,
+            waiting_for: None,
+            awaited_by: {
+                let waiters = waits_for.iter().filter(|(_, awaited)| *awaited == id);
+                waiters.map(|&(waiter, _)| address(waiter)).collect()
+            },
+            exception: None,
+        };
+        coroutines.iter().enumerate().map(row).collect()
+    }
+
+    fn roots(rows: &[TaskRow]) -> Vec<Vec<usize>> {
+        Forest::new(rows.iter().collect(), false).roots()
+    }
+
+    #[test]
+    fn equal_trees_are_joined_and_others_are_not() {
+        // 0 and 1 wait for one task each, of the same coroutine; 2 waits for another one.
+        let rows = tasks(&[0, 0, 0, 1, 1, 2], &[(0, 3), (1, 4), (2, 5)]);
+        let forest = Forest::new(rows.iter().collect(), false);
+        assert_eq!(forest.roots(), [vec![0, 1], vec![2]]);
+        assert_eq!(forest.below(&[0, 1]), [[3, 4]]);
+        assert_eq!(Forest::new(rows.iter().collect(), true).roots(), [[0], [1], [2]]);
+    }
+
+    #[test]
+    fn a_circle_has_one_root() {
+        assert_eq!(roots(&tasks(&[0, 1, 2], &[(0, 1), (1, 2), (2, 0)])), [[0]]);
+        assert_eq!(roots(&tasks(&[0], &[(0, 0)])), [[0]]);
+    }
+
+    #[test]
+    fn long_chains_need_no_deep_stack() {
+        let edges: Vec<(usize, usize)> = (0..20_000).map(|id| (id, id + 1)).collect();
+        let mut rows = tasks(&vec![0; 20_001], &[]);
+        for (waiter, awaited) in edges {
+            let address = rows[waiter].address.clone();
+            rows[awaited].awaited_by.push(address);
+        }
+        assert_eq!(roots(&rows), [[0]]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_task_is_reached(
+            coroutines in prop::collection::vec(0u8..3, 1..24),
+            edges in prop::collection::vec((0usize..24, 0usize..24), 0..48),
+        ) {
+            let rows = tasks(&coroutines, &edges);
+            let forest = Forest::new(rows.iter().collect(), false);
+            let mut reached = vec![false; rows.len()];
+            let mut todo = forest.roots();
+            while let Some(group) = todo.pop() {
+                if group.iter().any(|&id| !reached[id]) {
+                    group.iter().for_each(|&id| reached[id] = true);
+                    todo.extend(forest.below(&group));
+                }
+            }
+            prop_assert!(reached.iter().all(|&reached| reached));
+        }
+    }
+}
