@@ -18,7 +18,7 @@ const DEFAULT_BUDGET: Duration = Duration::from_secs(5);
 /// How long after the budget our own process is ended if it still holds the target.
 const GRACE: Duration = Duration::from_secs(2);
 /// How long the threads may take to stop.
-const STOP_WITHIN: Duration = Duration::from_millis(1000);
+const STOP_WITHIN: Duration = Duration::from_secs(3);
 /// Memory that the cache over on-demand reads may hold.
 pub(super) const CACHE: u64 = 1 << 30;
 /// Attempts after which a fork that is refused only for the moment counts as refused.

@@ -45,7 +45,7 @@ impl Census {
             } else {
                 print_text(|mut out| text::census::write(&mut out, &document))?;
             }
-            Ok(if document.capture.consistent { Code::Fine } else { Code::Incomplete })
+            Ok(Code::of_capture(&document.capture))
         })
     }
 }

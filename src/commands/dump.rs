@@ -38,7 +38,7 @@ impl Dump {
             } else {
                 print_text(|mut out| text::dump::write(&mut out, &document, self.all_frames))?;
             }
-            Ok(if document.capture.consistent { Code::Fine } else { Code::Incomplete })
+            Ok(Code::of_capture(&document.capture))
         })
     }
 }

@@ -5,6 +5,7 @@ use crate::layout::discover::DiscoverError;
 use crate::process::ProcessError;
 use crate::report::escape::escape;
 use crate::report::text::{ERROR, HINT};
+use crate::snapshot::CaptureInfo;
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -24,6 +25,13 @@ pub(super) enum Code {
     Incomplete = 5,
     /// A damaged or foreign file.
     File = 6,
+}
+
+impl Code {
+    /// The code for a document that was printed.
+    pub(super) fn of_capture(capture: &CaptureInfo) -> Self {
+        if capture.is_as_good_as_asked() { Self::Fine } else { Self::Incomplete }
+    }
 }
 
 impl From<Trouble> for Code {

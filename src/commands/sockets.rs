@@ -75,7 +75,7 @@ impl Sockets {
             } else {
                 print_text(|mut out| text::sockets::write(&mut out, &document, shown))?;
             }
-            Ok(if document.capture.consistent { Code::Fine } else { Code::Incomplete })
+            Ok(Code::of_capture(&document.capture))
         })
     }
 }

@@ -73,7 +73,7 @@ impl Tasks {
             } else {
                 print_text(|mut out| text::tasks::write(&mut out, &document, self.all))?;
             }
-            Ok(if document.capture.consistent { Code::Fine } else { Code::Incomplete })
+            Ok(Code::of_capture(&document.capture))
         })
     }
 

@@ -30,6 +30,15 @@ pub struct CaptureInfo {
     pub notes: Vec<String>,
 }
 
+impl CaptureInfo {
+    /// The picture is as good as its mode allows: of one instant, or, in mode live, at least
+    /// without visible damage.
+    pub fn is_as_good_as_asked(&self) -> bool {
+        let damage = self.coverage.unreadable + self.coverage.broken_lists.unwrap_or(0);
+        self.consistent || (self.mode == "live" && damage == 0)
+    }
+}
+
 /// What was and was not read.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Coverage {
