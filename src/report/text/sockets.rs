@@ -1,13 +1,13 @@
 //! Sockets, one by one or in groups, as text.
 
-use super::header;
 use super::style::{BOLD, DIM, WARN};
 use super::units::{bytes, number};
+use super::{header, table};
 use crate::report::escape::escape;
 use crate::snapshot::sockets::{
     AddressRow, DescriptorState, SocketGroup, SocketRow, SocketsDocument, SocketsSummary,
 };
-use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table};
+use comfy_table::Cell;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -36,9 +36,9 @@ pub fn write(out: &mut impl Write, document: &SocketsDocument, shown: usize) -> 
 }
 
 fn write_groups(out: &mut impl Write, groups: &[SocketGroup]) -> io::Result<()> {
-    let mut table = plain_table(&["COUNT", "KEY", "STATES", "RECV-Q", "SEND-Q"]);
+    let mut rows = table::plain(&["COUNT", "KEY", "STATES", "RECV-Q", "SEND-Q"], &[0, 3, 4]);
     for group in groups {
-        table.add_row(vec![
+        rows.add_row(vec![
             Cell::new(number(group.count)),
             Cell::new(escape(&group.key)),
             Cell::new(counts(&group.states)),
@@ -46,19 +46,20 @@ fn write_groups(out: &mut impl Write, groups: &[SocketGroup]) -> io::Result<()> 
             Cell::new(bytes(group.send_q)),
         ]);
     }
-    align_right(&mut table, &[0, 3, 4]);
-    writeln!(out, "{table}")
+    table::write(out, &rows)
 }
 
-fn write_rows(out: &mut impl Write, rows: &[SocketRow]) -> io::Result<()> {
-    let mut table =
-        plain_table(&["FD", "KIND", "STATE", "LOCAL", "PEER", "RECV-Q", "SEND-Q", "OWNER"]);
+fn write_rows(out: &mut impl Write, sockets: &[SocketRow]) -> io::Result<()> {
+    let mut rows = table::plain(
+        &["FD", "KIND", "STATE", "LOCAL", "PEER", "RECV-Q", "SEND-Q", "OWNER"],
+        &[0, 5, 6],
+    );
     let optional = |value: Option<u64>| value.map_or_else(|| "?".to_owned(), number);
-    for row in rows {
+    for row in sockets {
         let peer = row.peer.clone().or_else(|| row.peer_inode.map(|inode| format!("#{inode}")));
         let address =
             |text: &Option<String>| text.as_deref().map_or("-".into(), escape).to_string();
-        table.add_row(vec![
+        rows.add_row(vec![
             Cell::new(row.fd.map_or_else(|| "?".to_owned(), |fd| fd.to_string())),
             Cell::new(escape(&kind(row))),
             Cell::new(state(row)),
@@ -69,8 +70,7 @@ fn write_rows(out: &mut impl Write, rows: &[SocketRow]) -> io::Result<()> {
             Cell::new(escape(&owner(row))),
         ]);
     }
-    align_right(&mut table, &[0, 5, 6]);
-    writeln!(out, "{table}")
+    table::write(out, &rows)
 }
 
 /// "tcp", "tcp6", "unix stream", … for the usual ones.
@@ -137,19 +137,18 @@ fn write_by_address(out: &mut impl Write, rows: &[AddressRow]) -> io::Result<()>
         out,
         "\nWithout a descriptor, attributed by address (another process may have had them):"
     )?;
-    let mut table = plain_table(&["COUNT", "STATE", "BY", "ADDRESS"]);
+    let mut rows = table::plain(&["COUNT", "STATE", "BY", "ADDRESS"], &[0]);
     let mut groups: Vec<_> = groups.into_iter().collect();
     groups.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
     for ((state, by, end), count) in groups.iter().take(MOST_ADDRESSES) {
-        table.add_row(vec![
+        rows.add_row(vec![
             Cell::new(number(*count)),
             Cell::new(state),
             Cell::new(by),
             Cell::new(escape(end)),
         ]);
     }
-    align_right(&mut table, &[0]);
-    writeln!(out, "{table}")
+    table::write(out, &rows)
 }
 
 /// Addresses of connections without descriptors that are shown.
@@ -190,23 +189,4 @@ fn counts(counts: &BTreeMap<String, u64>) -> String {
     counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
     let parts = counts.iter().map(|(name, count)| format!("{} {}", number(**count), escape(name)));
     parts.collect::<Vec<_>>().join(", ")
-}
-
-fn plain_table(headings: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    // The stream that is written to strips styles where they are not wanted.
-    table.enforce_styling();
-    table.set_content_arrangement(ContentArrangement::Disabled);
-    let heading = |name: &&str| Cell::new(name).add_attribute(Attribute::Bold);
-    table.set_header(headings.iter().map(heading).collect::<Vec<_>>());
-    table
-}
-
-fn align_right(table: &mut Table, columns: &[usize]) {
-    for &column in columns {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
 }
