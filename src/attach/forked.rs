@@ -7,8 +7,11 @@ use crate::memory::{ForkedMemory, LiveMemory, MemoryError, MemorySource};
 use crate::process::{Ending, ForkError, ForkPlan, Pause, Process, ProcessError};
 use std::time::Duration;
 
-/// Private memory from which on a fork pauses a process for less time than a copy.
-const PAYS_FROM: u64 = 64 << 20;
+/// Private memory from which on a fork is chosen. Measured on two busy processors (medians of 9,
+/// fork with the removal of the copy against copy): 8 MiB 6 against 11 ms, 40 MiB 6 against 35,
+/// 98 MiB 13 against 70, 308 MiB 34 against 180, 988 MiB 79 against 669. Below this size both
+/// are some milliseconds, and a copy has no side effects.
+const PAYS_FROM: u64 = 32 << 20;
 /// What the kernel needs at least to copy one page of page tables (512 pages of memory).
 const PER_TABLE: Duration = Duration::from_micros(25);
 const PAGE: u64 = 4096;
