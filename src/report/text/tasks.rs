@@ -193,9 +193,9 @@ fn write_heading(
             names.push(format!("and {} more", number((group.len() - NAMED) as u64)));
         }
         let count = number(group.len() as u64);
-        write!(out, "{BOLD}{count} tasks like this{BOLD:#} {}", names.join(", "))?;
+        write!(out, "{BOLD}{count} tasks like this{BOLD:#} ({})", names.join(", "))?;
     }
-    write!(out, " {HINT}{}{HINT:#}", escape(task.coroutine.as_deref().unwrap_or("?")))?;
+    write!(out, ": {HINT}{}{HINT:#}", escape(task.coroutine.as_deref().unwrap_or("?")))?;
     match (task.state.as_deref(), task.activity.as_deref()) {
         (Some("pending"), Some("waiting")) => {
             if let Some(waiting) = &task.waiting_for {
