@@ -69,7 +69,7 @@ pub(crate) const ALL: &[Case] = &[
         title: "dump, 200 threads of 20 frames",
         target: &["--threads", "200"],
         contenders: DUMP,
-        rounds: (31, 5),
+        rounds: (15, 5),
     },
     Case {
         name: "locals-200",
@@ -79,7 +79,7 @@ pub(crate) const ALL: &[Case] = &[
             Contender::Ours(&["dump", "--locals", "--json"]),
             Contender::PySpy(&["dump", "--locals", "--json"]),
         ],
-        rounds: (21, 5),
+        rounds: (15, 5),
     },
     Case {
         name: "census-1m",
@@ -91,7 +91,7 @@ pub(crate) const ALL: &[Case] = &[
             Contender::BareCopy(Room::Touched),
             Contender::BareCopy(Room::Fresh),
         ],
-        rounds: (9, 3),
+        rounds: (7, 3),
     },
     Case {
         name: "census-5m",
@@ -102,6 +102,6 @@ pub(crate) const ALL: &[Case] = &[
             Contender::BareCopy(Room::Touched),
             Contender::BareCopy(Room::Fresh),
         ],
-        rounds: (5, 1),
+        rounds: (3, 1),
     },
 ];

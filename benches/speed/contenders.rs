@@ -11,11 +11,12 @@ use crate::support::scratch;
 
 /// What is run inside the target by the classic recipe: four scans of all objects, each for one kind of resource. By name,
 /// which is faster than `isinstance` and needs no import in the target.
-const SCANS: &str = "\
-import gc\\n\
-with open('RESULT', 'w') as out:\\n\
- for name in 'socket', 'ThreadPoolExecutor', 'ClientSession', 'Task':\\n\
-  out.write('%s %d ' % (name, sum(1 for one in gc.get_objects() if type(one).__name__ == name)))\\n";
+const SCANS: &str = concat!(
+    r"import gc\nout = open('RESULT', 'w')\n",
+    r"for name in 'socket', 'ThreadPoolExecutor', 'ClientSession', 'Task': ",
+    r"out.write('%s %d ' % (name, sum(1 for one in gc.get_objects() if type(one).__name__ == name)))\n",
+    r"out.close()\n",
+);
 
 /// The command; `None` for a tool that this machine does not have.
 pub(crate) fn command(
