@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use fork_helper::{children, fork_once, frozen, options, until};
 use process_helper::Target as Program;
 use pyattach::attach::{CaptureMode, Target};
-use pyattach::process::{ForkPlan, Process, StopOptions};
+use pyattach::process::{ForkError, ForkPlan, Process, StopOptions};
 use support::{Fixture, for_each_interpreter, pyattach};
 
 /// A server with one connection, which it closes when told.
@@ -230,5 +230,37 @@ for line in sys.stdin: print("answer")
     let plan = ForkPlan::prepare(&process, false).unwrap();
     frozen(&process, &plan).0.finish();
     assert_eq!(children(pid), []);
+    assert!(program.end().success());
+}
+
+/// A fork that is not done in time: everything is let go, and the thread that was to fork finds
+/// back by itself.
+#[test]
+fn a_late_fork_is_abandoned() {
+    let mut program = Program::python(
+        r#"
+import sys
+x = bytearray(b"x" * (300 << 20))
+print("READY")
+for line in sys.stdin: print("answer", len(x))
+"#,
+    );
+    let process = Process::open(program.pid()).unwrap();
+    let plan = ForkPlan::prepare(&process, false).unwrap();
+    let mut late = 0;
+    for microseconds in [0, 20, 50, 100, 200, 500, 1000, 2000, 4000] {
+        let stopped = process.stop(StopOptions::default()).unwrap();
+        match stopped.fork(&plan, Duration::from_micros(microseconds)) {
+            (Err(ForkError::Late { .. }), _) => late += 1,
+            (Ok(child), _) => drop(child),
+            (Err(error), _) => panic!("{error}"),
+        }
+        assert_eq!(program.ask("still there?"), format!("answer {}", 300 << 20));
+    }
+    assert!(late > 3, "{late} of 9 were late");
+    // The copies that came about nevertheless have ended by themselves.
+    until("their ends", || children(program.pid()).iter().all(|&(_, state)| state == 'Z'));
+    frozen(&process, &ForkPlan::prepare(&process, false).unwrap()).0.finish();
+    assert_eq!(children(program.pid()), []);
     assert!(program.end().success());
 }

@@ -6,6 +6,9 @@
 //! it. It stands before its first instruction, traced by us, until it has been read; then it
 //! is killed, and a second injection has the process reap it.
 //!
+//! A program that asks for any child with `__WALL` or `__WCLONE` would see it; CPython has no
+//! such wait.
+//!
 //! What a fork costs the process besides the pause: each page that it writes while the child
 //! lives is copied first. Known limit: when the process itself calls exec while the child
 //! lives, record locks (`fcntl`) that it holds end with the child.
