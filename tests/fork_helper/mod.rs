@@ -9,8 +9,8 @@
 
 use std::time::{Duration, Instant};
 
-use pyattach::attach::{CaptureMode, CaptureOptions, Target};
-use pyattach::process::{ForkPlan, FrozenChild, Process, StopOptions};
+use pyattach::attach::{AttachError, CaptureMode, CaptureOptions, Target};
+use pyattach::process::{ForkPlan, FrozenChild, Process, StopError, StopOptions};
 use pyattach::snapshot::CensusDocument;
 
 /// The steps of a fork at which `PYATTACH_TEST_DIE_AT` can end our binary.
@@ -42,7 +42,18 @@ pub(crate) fn options(mode: CaptureMode) -> CaptureOptions {
 
 /// A census by fork.
 pub(crate) fn fork_census(target: &Target) -> CensusDocument {
-    let census = target.census(&options(CaptureMode::Fork)).unwrap();
+    let census = || target.census(&options(CaptureMode::Fork));
+    let overloaded =
+        |error: &AttachError| matches!(error, AttachError::Stop(StopError::Deadline { .. }));
+    let mut answer = census();
+    for _ in 0..5 {
+        match &answer {
+            // Threads that do not come to run for a second.
+            Err(error) if overloaded(error) => answer = census(),
+            _ => break,
+        }
+    }
+    let census = answer.unwrap();
     assert_eq!(census.capture.mode, "fork");
     census
 }
