@@ -29,9 +29,11 @@ def runs():
     while running:
         with making:
             made[0] += 1
-        done = subprocess.run(["/bin/echo", "out"], stdout=subprocess.PIPE, timeout=60)
-        if (done.returncode, done.stdout) != (0, b"out\n"):
-            harm("echo: %r" % (done,))
+        # The only program that every root has.
+        words = [sys.executable, "-ISc", "print('out'); raise SystemExit(3)"]
+        done = subprocess.run(words, stdout=subprocess.PIPE, timeout=60)
+        if (done.returncode, done.stdout) != (3, b"out\n"):
+            harm("a child: %r" % (done,))
         COUNTS["vforked"] += 1
 
 
@@ -51,6 +53,13 @@ def forks():
         time.sleep(0.002)
 
 
+def guarded(work):
+    try:
+        work()
+    except Exception as error:
+        harm("%s ended: %r" % (work.__name__, error))
+
+
 def finish(threads):
     global running
     running = False
@@ -67,7 +76,7 @@ def finish(threads):
 
 def main():
     signal.signal(signal.SIGCHLD, on_death)
-    threads = [threading.Thread(target=one, daemon=True) for one in (runs, forks)]
+    threads = [threading.Thread(target=guarded, args=(one,), daemon=True) for one in (runs, forks)]
     for thread in threads:
         thread.start()
     print("READY " + json.dumps({"pid": os.getpid()}), flush=True)
