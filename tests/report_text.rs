@@ -1,6 +1,7 @@
 //! What people and programs see: documents made by hand, as text and JSON.
 
 use pyattach::report::{json, text};
+use pyattach::snapshot::Number;
 use pyattach::snapshot::census::{CensusDocument, ObjectTotals, ResourceSummary, TypeRow};
 use pyattach::snapshot::doctor::{Ability, Check, DoctorDocument, Verdict};
 use pyattach::snapshot::{
@@ -160,8 +161,9 @@ fn a_census_for_people() {
     let sockets = ResourceSummary {
         count: 4096,
         states: BTreeMap::from([("open".to_owned(), 4090), ("unknown".to_owned(), 6)]),
-        totals: BTreeMap::from([("limit".to_owned(), 12)]),
+        totals: BTreeMap::from([("limit".to_owned(), Number::Int(12))]),
         unknown: BTreeMap::from([("idle".to_owned(), 6)]),
+        ..ResourceSummary::default()
     };
     let census = CensusDocument {
         schema: CensusDocument::SCHEMA,

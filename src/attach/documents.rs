@@ -4,6 +4,7 @@ use super::capture::{CaptureOptions, Picture, Reading, Subject};
 use super::collect::{self, dump::DumpOptions};
 use super::sources::Sources;
 use super::{AttachError, CaptureMode, Target, describe};
+use crate::resources::Catalog;
 use crate::snapshot::tasks::TaskRow;
 use crate::snapshot::{
     CaptureInfo, CensusDocument, Coverage, DumpDocument, NativeThreadRow, TasksDocument, VERSION,
@@ -72,11 +73,21 @@ impl Target {
         })
     }
 
-    /// The tracked objects by type, and the resources among them.
+    /// The tracked objects by type, and the resources of the built-in catalogue among them.
     pub fn census(&self, options: &CaptureOptions) -> Result<CensusDocument, AttachError> {
+        self.census_with(options, Catalog::shared_builtin())
+    }
+
+    /// The tracked objects by type, and the resources of a catalogue among them.
+    pub fn census_with(
+        &self,
+        options: &CaptureOptions,
+        catalog: &Catalog,
+    ) -> Result<CensusDocument, AttachError> {
         let begun = Instant::now();
         let picture = self.picture(options, Subject::Heap, &mut |view| {
-            let heap = collect::census::collect(view.python, self.runtime, view.interpreters)?;
+            let heap =
+                collect::census::collect(view.python, self.runtime, view.interpreters, catalog)?;
             Ok(Reading { consistent: heap.consistent, value: heap })
         })?;
         let heap = &picture.value;

@@ -12,11 +12,13 @@ mod documents;
 mod error;
 mod forked;
 mod mode;
+mod resources;
 mod sockets;
 mod sources;
 mod target;
 
 pub use capture::CaptureOptions;
+pub use collect::resources::Selection;
 pub use documents::StackOptions;
 pub use error::{AttachError, Trouble};
 pub use mode::CaptureMode;

@@ -2,6 +2,7 @@
 
 use super::CommandResult;
 use super::arguments::{Capture, Targets};
+use super::catalog_files::CatalogFiles;
 use super::failure::Code;
 use super::output::{print_json, print_text};
 use super::pattern::Pattern;
@@ -28,16 +29,19 @@ pub(super) struct Census {
     #[arg(long)]
     by_size: bool,
     #[command(flatten)]
+    catalog: CatalogFiles,
+    #[command(flatten)]
     capture: Capture,
 }
 
 impl Census {
     pub(super) fn run(self) -> CommandResult {
+        let catalog = self.catalog.load()?;
         let filter = self.filter.as_deref().map(Pattern::new).transpose()?;
         let shown = self.top.unwrap_or(if self.capture.json { 0 } else { SHOWN });
         self.targets.for_each(|pid, several| {
             let progress = Progress::start(format!("reading the heap of process {pid}"));
-            let mut document = Target::open(pid)?.census(&self.capture.options())?;
+            let mut document = Target::open(pid)?.census_with(&self.capture.options(), &catalog)?;
             drop(progress);
             select(&mut document.objects, filter.as_ref(), self.by_size, shown);
             if self.capture.json {

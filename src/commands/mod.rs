@@ -3,6 +3,8 @@
 //! Data goes to stdout, everything else to stderr. Exit codes are in [`failure::Code`].
 
 mod arguments;
+mod catalog;
+mod catalog_files;
 mod census;
 mod completions;
 mod demo;
@@ -14,6 +16,7 @@ mod man;
 mod output;
 mod pattern;
 mod progress;
+mod resources;
 mod sockets;
 mod tasks;
 
@@ -38,6 +41,7 @@ Examples:
   pyattach census 4711           what is it holding, and how many of each?
   pyattach sockets 4711          which sockets, in which state, and who owns them?
   pyattach tasks 4711            which asyncio tasks wait, where, and for what?
+  pyattach resources 4711        which sockets, pools, sessions, and in which state?
   pyattach doctor 4711           can we attach, and what will we see?
 
 Exit codes: 0 fine, 2 wrong usage, 3 cannot attach, 4 not a known CPython,
@@ -49,6 +53,9 @@ enum Command {
     Census(census::Census),
     Sockets(sockets::Sockets),
     Tasks(tasks::Tasks),
+    Resources(resources::Resources),
+    #[command(subcommand)]
+    Catalog(catalog::CatalogCommand),
     Doctor(doctor::Doctor),
     Demo(demo::Demo),
     #[command(subcommand)]
@@ -68,6 +75,8 @@ pub fn main() -> ExitCode {
         Command::Census(command) => command.run(),
         Command::Sockets(command) => command.run(),
         Command::Tasks(command) => command.run(),
+        Command::Resources(command) => command.run(),
+        Command::Catalog(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Layout(command) => command.run(),

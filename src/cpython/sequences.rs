@@ -107,6 +107,20 @@ impl Python<'_> {
         Ok(found)
     }
 
+    /// `qsize()` of a `_queue.SimpleQueue`.
+    pub fn simple_queue_length(&self, queue: Address) -> Result<u64> {
+        let wrong = || ObjectError::malformed("SimpleQueue", queue);
+        let fields = self.structs().simple_queue.as_ref().ok_or_else(wrong)?;
+        if let Some(count) = fields.count {
+            return Ok(count.read(self.memory, queue)?);
+        }
+        let (Some(list), Some(position)) = (fields.list, fields.position) else {
+            return Err(wrong());
+        };
+        let length = self.length(list.read_pointer(self.memory, queue)?, "list length")?;
+        length.checked_sub(position.read(self.memory, queue)?).ok_or_else(wrong)
+    }
+
     /// `count` pointers from `start` on. Stops with a fault where the memory does, so that an
     /// absurd count costs no more than the memory there is.
     pub(super) fn pointers(&self, start: Address, count: u64) -> Result<Vec<Address>> {

@@ -39,6 +39,11 @@ impl Python<'_> {
         Ok((decode(&bytes, width), length))
     }
 
+    /// `len()` of a `str`.
+    pub fn text_length(&self, object: Address) -> Result<u64> {
+        Ok(self.structs().ascii.length.read(self.memory, object)?)
+    }
+
     /// A `bytes` object, at most `limit` bytes of it.
     pub fn bytes(&self, object: Address, limit: usize) -> Result<Vec<u8>> {
         let length = u64::try_from(self.variable_size(object)?)

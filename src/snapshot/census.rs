@@ -1,6 +1,6 @@
 //! Tracked objects by type, and the resources among them.
 
-use super::{CaptureInfo, ProcessInfo};
+use super::{CaptureInfo, Number, ProcessInfo};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -71,8 +71,14 @@ pub struct ResourceSummary {
     pub states: BTreeMap<String, u64>,
     /// Sums over the objects whose number could be read.
     #[serde(flatten)]
-    pub totals: BTreeMap<String, i64>,
+    pub totals: BTreeMap<String, Number>,
     /// Objects for which a number could not be read, by metric.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unknown: BTreeMap<String, u64>,
+    /// Objects whose numbers pass a limit of the catalogue, by level.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub over_limit: BTreeMap<&'static str, u64>,
+    /// The gravest limit of the catalogue that they pass together: "warn" or "critical".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<&'static str>,
 }

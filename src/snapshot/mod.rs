@@ -4,10 +4,12 @@
 //! (`docs/reference/json.md`); `None` is "could not be read" and is written as `null`.
 
 pub mod capture;
+pub mod catalog;
 pub mod census;
 pub mod doctor;
 pub mod dump;
 pub mod process;
+pub mod resources;
 pub mod secrets;
 pub mod sockets;
 pub mod tasks;
@@ -17,6 +19,7 @@ pub use census::{CensusDocument, ResourceSummary, TypeRow};
 pub use doctor::DoctorDocument;
 pub use dump::{DumpDocument, FrameRow, LocalRow, NativeThreadRow, ThreadRow};
 pub use process::{LayoutInfo, ProcessInfo, PythonInfo};
+pub use resources::{Number, ResourceRow, ResourcesDocument, Shown};
 pub use sockets::SocketsDocument;
 pub use tasks::TasksDocument;
 

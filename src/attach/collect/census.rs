@@ -1,13 +1,13 @@
 //! A census document's body from a picture of the heap.
 
 use super::Problem;
-use crate::cpython::{Interpreter, Python, Type};
+use super::resources::{Finder, Selection};
+use crate::cpython::{Interpreter, Python};
 use crate::heap::census::{self, Census};
 use crate::memory::Address;
-use crate::resources::{self, Kind};
+use crate::resources::{Catalog, Describer, Detail};
 use crate::snapshot::census::{ObjectTotals, ResourceSummary, TypeRow};
-use rustc_hash::{FxHashMap, FxHashSet};
-use std::cell::RefCell;
+use rustc_hash::FxHashMap;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 pub struct HeapPicture {
     /// Counts of every type, most instances first.
     pub objects: ObjectTotals,
-    /// The resources by kind; every kind is there, also with none.
+    /// The resources by kind; the headline kinds are there also with none.
     pub resources: BTreeMap<String, ResourceSummary>,
     /// Values that could not be read.
     pub unreadable: u64,
@@ -35,14 +35,12 @@ pub fn collect(
     python: &Python<'_>,
     runtime: Address,
     interpreters: &[Interpreter],
+    catalog: &Catalog,
 ) -> Result<HeapPicture, Problem> {
-    let kinds: RefCell<FxHashMap<Address, Kind>> = RefCell::default();
-    let wanted = |class: &Type| match Kind::of(python, class) {
-        Some(kind) => kinds.borrow_mut().insert(class.address, kind).is_none(),
-        None => false,
-    };
-    let census = census::take(python, runtime, interpreters, &wanted)?;
-    let (resources, unreadable) = summarise(python, &census, &kinds.borrow())?;
+    let describer = Describer::new(python, interpreters, catalog, None);
+    let finder = Finder::new(&describer, &Selection::All);
+    let census = census::take(python, runtime, interpreters, &|class| finder.wants(class))?;
+    let (resources, unreadable) = finder.describe(&census, Detail::Numbers, &mut |_| {})?;
     Ok(HeapPicture {
         objects: totals(&census),
         resources,
@@ -84,51 +82,8 @@ fn totals(census: &Census) -> ObjectTotals {
     }
 }
 
-fn summarise(
-    python: &Python<'_>,
-    census: &Census,
-    kinds: &FxHashMap<Address, Kind>,
-) -> Result<(BTreeMap<String, ResourceSummary>, u64), Problem> {
-    let mut summaries: BTreeMap<String, ResourceSummary> =
-        Kind::ALL.iter().map(|kind| (kind.name().to_owned(), ResourceSummary::default())).collect();
-    let mut unreadable = 0;
-    let mut summed: FxHashSet<Address> = FxHashSet::default();
-    for (class, instances) in &census.kept {
-        let Some(&kind) = kinds.get(class) else { continue };
-        let Some(summary) = summaries.get_mut(kind.name()) else { continue };
-        for &instance in instances {
-            let described = match resources::describe(python, kind, instance) {
-                Ok(described) => Some(described),
-                Err(error) if error.fatal().is_some() => return Err(error),
-                Err(_) => None,
-            };
-            unreadable += u64::from(described.is_none());
-            summary.count += 1;
-            let state = described.as_ref().and_then(|resource| resource.state);
-            *summary.states.entry(state.unwrap_or("unknown").to_owned()).or_default() += 1;
-            let shared = described.as_ref().and_then(|resource| resource.shared);
-            if shared.is_some_and(|shared| !summed.insert(shared)) {
-                continue;
-            }
-            for (metric, value) in described.into_iter().flat_map(|resource| resource.metrics) {
-                match value {
-                    // A descriptor's number is a name, not a quantity.
-                    _ if metric == "fd" => {}
-                    Some(value) => {
-                        let total = summary.totals.entry(metric.to_owned()).or_default();
-                        *total = total.saturating_add(value);
-                    }
-                    // "No limit" is an answer, not an unknown.
-                    None if metric == "limit" => {}
-                    None => *summary.unknown.entry(metric.to_owned()).or_default() += 1,
-                }
-            }
-        }
-    }
-    Ok((summaries, unreadable))
-}
-
-fn notes(census: &Census) -> Vec<String> {
+/// What the numbers leave out, in words.
+pub(in crate::attach) fn notes(census: &Census) -> Vec<String> {
     let mut notes = Vec::new();
     if census.collecting {
         notes.push(

@@ -4,6 +4,7 @@ pub mod census;
 pub mod dump;
 mod locals;
 mod native_ids;
+pub mod resources;
 pub mod sockets;
 pub mod tasks;
 

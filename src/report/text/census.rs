@@ -61,5 +61,7 @@ fn totals(summary: &ResourceSummary) -> String {
     let mut parts: Vec<String> =
         summary.totals.iter().map(|(name, total)| format!("{name} {total}")).collect();
     parts.extend(summary.unknown.iter().map(|(name, count)| format!("{name} unknown of {count}")));
+    parts.extend(summary.over_limit.iter().map(|(level, count)| format!("{level}: {count}")));
+    parts.extend(summary.level.map(|level| format!("{level}: all together")));
     parts.join(", ")
 }

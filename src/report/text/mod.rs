@@ -3,10 +3,12 @@
 //! Colour only repeats what the words say; it is stripped where it is not wanted (`NO_COLOR`,
 //! no terminal) by the stream that is written to.
 
+pub mod catalog;
 pub mod census;
 pub mod doctor;
 pub mod dump;
 mod header;
+pub mod resources;
 pub mod sockets;
 mod style;
 mod table;
