@@ -76,7 +76,6 @@ impl Evaluator<'_, '_> {
                 Some(Container::WeakSet) => return self.count_all(self.items_of(object)?),
                 Some(Container::WeakKeys) => return self.count_all(self.keys_of(object)?),
                 Some(Container::WeakValues) => return self.count_all(self.values_of(object)?),
-                None if class.name() == "builtins.NoneType" => return Ok(Value::None),
                 None => return Ok(no_container(&class)),
             };
             Ok(i64::try_from(length)
@@ -123,7 +122,6 @@ impl Evaluator<'_, '_> {
             Some(Container::Text | Container::Bytes) => {
                 return Ok(Value::missing("a text has a length and no items"));
             }
-            None if class.name() == "builtins.NoneType" => return Ok(Value::None),
             None => return Ok(no_container(&class)),
         };
         Ok(self.list(items))
@@ -167,7 +165,6 @@ impl Evaluator<'_, '_> {
                 }
                 Ok(self.list(found))
             }
-            None if class.name() == "builtins.NoneType" => Ok(Value::None),
             _ => Ok(Value::missing(format!("{} is not a dict", class.name()))),
         }
     }
@@ -197,9 +194,6 @@ impl Evaluator<'_, '_> {
     pub(super) fn index(&self, value: Value, key: &Key) -> Result<Value> {
         match key {
             Key::Name(name) => self.on_object(value, |object| {
-                if self.python.is_none(object)? {
-                    return Ok(Value::None);
-                }
                 let found = self.python.dict_get(object, name)?;
                 let missing = || Value::missing(format!("the dict has no key '{name}'"));
                 Ok(found.map_or_else(missing, Value::Object))

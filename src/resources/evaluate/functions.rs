@@ -123,9 +123,6 @@ impl Evaluator<'_, '_> {
 
     fn target_of(&self, object: Address) -> Result<Value> {
         let class = self.python.type_of(object)?;
-        if class.name() == "builtins.NoneType" {
-            return Ok(Value::None);
-        }
         if !self.python.is_weak_reference(&class) {
             return Ok(Value::missing(format!("{} is not a weak reference", class.name())));
         }

@@ -150,7 +150,11 @@ impl<'e, 'm> Evaluator<'e, 'm> {
         read: impl FnOnce(Address) -> Result<Value>,
     ) -> Result<Value> {
         match value {
-            Value::Object(object) => known(read(object)),
+            Value::Object(object) => match self.python.is_none(object) {
+                Ok(true) => Ok(Value::None),
+                Ok(false) => known(read(object)),
+                Err(error) => known(Err(error)),
+            },
             Value::None | Value::Missing(_) => Ok(value),
             _ => Ok(Value::missing("a plain value has no parts")),
         }
