@@ -1,9 +1,26 @@
 //! The entries that are compiled in, one file per family.
 
-/// Names and texts.
-pub(super) const FILES: [(&str, &str); 4] = [
-    ("files.toml", include_str!("entries/files.toml")),
-    ("threads.toml", include_str!("entries/threads.toml")),
-    ("asyncio.toml", include_str!("entries/asyncio.toml")),
-    ("aiohttp.toml", include_str!("entries/aiohttp.toml")),
-];
+macro_rules! files {
+    ($($name:literal),+ $(,)?) => {
+        /// Names and texts.
+        pub(super) const FILES: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("entries/", $name)))),+];
+    };
+}
+
+files!(
+    "files.toml",
+    "threads.toml",
+    "asyncio.toml",
+    "uvloop.toml",
+    "aiohttp.toml",
+    "http.toml",
+    "sqlalchemy.toml",
+    "postgres.toml",
+    "mysql.toml",
+    "redis.toml",
+    "mongo.toml",
+    "django.toml",
+    "servers.toml",
+    "gevent.toml",
+);
