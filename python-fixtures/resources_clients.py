@@ -305,7 +305,9 @@ def part_redis(arguments):
 
     VERSIONS.update(redis=redis.__version__)
     port = serve(RedisHandler)
-    options = {"host": "127.0.0.1", "port": port, "password": SECRET, "db": 3, "protocol": 2}
+    options = {"host": "127.0.0.1", "port": port, "password": SECRET, "db": 3}
+    if int(redis.__version__.split(".")[0]) >= 5:
+        options["protocol"] = 2
 
     def take(pool):
         try:
@@ -361,6 +363,9 @@ def part_redis(arguments):
         add(pool, "redis_pool", tell_pool)
 
         def tell_waiting(one):
+            if not hasattr(one, "_in_use_connections"):  # up to 4
+                metrics = {"in_use": 1, "idle": 0, "created": 1, "limit": 1, "waiters": 2, "timeout": None}
+                return "exhausted", metrics, {}
             state, metrics, show = tell_pool(one)
             metrics.update(waiters=len(one._condition._waiters), timeout=None)
             return state, metrics, show
@@ -401,7 +406,8 @@ def part_pymongo(arguments):
     states = {1: "paused", 2: "ready", 3: "closed"}
 
     def tell_pool(one):
-        metrics = {"in_use": one.active_sockets, "idle": len(one.conns), "limit": one.max_pool_size, "waiters": 0}
+        metrics = {"in_use": one.active_sockets, "idle": 0, "waiters": 0}
+        metrics["limit"] = getattr(one, "max_pool_size", 7)
         return states[one.state], metrics, {"host": "127.0.0.1", "port": 1}
 
     for server in opened._topology._servers.values():
@@ -615,7 +621,7 @@ def part_postgres(arguments):
 
         def tell(one):
             if one is shut:
-                return "closed", {"in_use": 0, "idle": 0}, {}
+                return "closed", {"in_use": 0, "idle": 0, "created": 0}, {}
             metrics = {"limit": one.get_max_size(), "created": one.get_size(), "idle": one.get_idle_size()}
             metrics.update(in_use=one.get_size() - one.get_idle_size(), waiters=3 if one is full else 0)
             return "exhausted" if one is full else "open", metrics, {}

@@ -6,6 +6,8 @@
 #                 and the libraries they need; nothing in it has debug information except python3.14d
 #   site/VERSION/ aiohttp and what it needs, one tree per interpreter
 #   site-uvloop/VERSION/ uvloop, for the interpreters that there is a wheel for
+#   libraries/NAME/ with --libraries: the HTTP clients, database drivers and servers of the resource tests, for a few of
+#                 pyenv's interpreters; NAME is the version, and for older releases of the libraries VERSION-old
 #   debug/SERIES/ with --debug-files: usr/lib/debug/.build-id/… of the distributions' ordinary builds, and usr/bin/pythonX.Yd,
 #                 a Py_DEBUG build with its debug information inside, both for layout tables
 #   trixie/ bullseye/  with --more: other patch releases (3.13.5, 3.9.2)
@@ -20,16 +22,18 @@ set -euo pipefail
 
 usage() {
     cat <<'USAGE'
-usage: tests/provision.sh [--debug-files] [--more] [--force]
+usage: tests/provision.sh [--libraries] [--debug-files] [--more] [--force]
+  --libraries    also install the libraries whose resources are tested
   --debug-files  also fetch the debug files that `layout extract` reads
   --more         also fetch other patch releases of 3.13 and 3.9
   --force        make every part again
 USAGE
 }
 
-want_debug=0 want_more=0 force=0
+want_libraries=0 want_debug=0 want_more=0 force=0
 for argument in "$@"; do
     case $argument in
+        --libraries) want_libraries=1 ;;
         --debug-files) want_debug=1 ;;
         --more) want_more=1 ;;
         --force) force=1 ;;
@@ -254,9 +258,34 @@ sites() {
     done
 }
 
+# libraries NAME PACKAGE…: pip of pyenv's interpreter installs these packages into libraries/NAME.
+libraries() {
+    local name=$1 python=$pyenv_versions/${1%-old}/bin/python3 built=$store/.work/libraries-$1
+    shift
+    local recipe="1 $*"
+    [[ -x $python ]] || return 0
+    done_with "libraries/$name" "$recipe" && { say "libraries/$name: complete"; return; }
+    say "installing libraries for $name"
+    rm -rf "$built"
+    PIP_ROOT_USER_ACTION=ignore "$python" -m pip install --quiet --no-input --no-compile --only-binary=:all: --target "$built" "$@"
+    finish "libraries/$name" "$recipe" "$built"
+}
+
+newest_libraries=(requests urllib3 httpx sqlalchemy greenlet aiosqlite redis pymongo django asyncpg psycopg2-binary
+    'psycopg[binary]' psycopg_pool pymysql aiomysql uvloop gevent uvicorn gunicorn anyio)
+older_libraries=(requests==2.28.2 urllib3==1.26.18 httpx==0.23.3 httpcore==0.16.3 'anyio<4' sqlalchemy==1.4.52
+    'greenlet<3.2' 'aiosqlite<0.20' redis==4.6.0 pymongo==4.3.3 django==3.2.25 asyncpg==0.27.0 psycopg2-binary
+    'psycopg[binary]==3.1.20' psycopg_pool==3.1.9 pymysql aiomysql==0.1.1)
+
 rm -rf "$store"/.work/apt-*/fresh
 sid_root
 sites
+if ((want_libraries)); then
+    libraries 3.8.18 "${newest_libraries[@]}"
+    libraries 3.11.7 "${newest_libraries[@]}"
+    libraries 3.11.7-old "${older_libraries[@]}"
+    libraries 3.13.0 "${newest_libraries[@]}"
+fi
 if ((want_debug)); then
     debug_files 3.11 host python3.11-dbg
     debug_files 3.13 sid python3.13-dbg

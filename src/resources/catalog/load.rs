@@ -239,7 +239,8 @@ impl Loader<'_> {
 fn over_metrics(node: &mut Node, metrics: &[&str], totals: bool) -> Result<(), String> {
     match node {
         Node::Attribute(of, name) if **of == Node::Me => {
-            if !metrics.contains(&name.as_str()) && !(totals && name == "count") {
+            let known = metrics.contains(&name.as_str()) || (totals && name == "count");
+            if !known {
                 return Err(format!("no metric '{name}'"));
             }
             *node = Node::Metric(std::mem::take(name));

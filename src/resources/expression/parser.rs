@@ -12,6 +12,8 @@ const MAX_DEPTH: usize = 32;
 /// Most attributes, fields and indexes in a row, and most operands of one operator.
 const MAX_CHAIN: usize = 64;
 
+/// Makes one node of two operands.
+type Join = fn(Box<Node>, Box<Node>) -> Node;
 type Result<T> = std::result::Result<T, ExpressionError>;
 
 /// Parses a whole expression.
@@ -94,7 +96,7 @@ impl Parser {
     fn chain(
         &mut self,
         operand: fn(&mut Self) -> Result<Node>,
-        join: fn(&mut Self) -> Option<fn(Box<Node>, Box<Node>) -> Node>,
+        join: fn(&mut Self) -> Option<Join>,
     ) -> Result<Node> {
         let mut left = operand(self)?;
         for _ in 0..MAX_CHAIN {
@@ -105,11 +107,11 @@ impl Parser {
     }
 
     fn or(&mut self) -> Result<Node> {
-        self.chain(Self::and, |parser| parser.word("or").then_some(Node::Or as fn(_, _) -> _))
+        self.chain(Self::and, |parser| parser.word("or").then_some(Node::Or as Join))
     }
 
     fn and(&mut self) -> Result<Node> {
-        self.chain(Self::not, |parser| parser.word("and").then_some(Node::And as fn(_, _) -> _))
+        self.chain(Self::not, |parser| parser.word("and").then_some(Node::And as Join))
     }
 
     fn not(&mut self) -> Result<Node> {
@@ -179,7 +181,7 @@ impl Parser {
     }
 
     fn fallback(&mut self) -> Result<Node> {
-        self.chain(Self::postfix, |parser| parser.sign("|").then_some(Node::Else as fn(_, _) -> _))
+        self.chain(Self::postfix, |parser| parser.sign("|").then_some(Node::Else as Join))
     }
 
     fn postfix(&mut self) -> Result<Node> {
