@@ -123,7 +123,7 @@ fn torment(
             tally.kills += u32::from(killed);
         }
         round += 1;
-        if round % 16 == 0 {
+        if round.is_multiple_of(16) {
             ask(&mut fixture, name, "check");
         }
     }
@@ -165,7 +165,7 @@ fn nothing_is_harmed() {
         let index = known.iter().position(|one| std::ptr::eq(one, interpreter)).unwrap();
         for (number, program) in PROGRAMS.into_iter().enumerate() {
             // In the short form each program meets every fifth interpreter, or the only one.
-            if seconds == 0 && known.len() > 1 && (index + number) % PROGRAMS.len() != 0 {
+            if seconds == 0 && known.len() > 1 && !(index + number).is_multiple_of(PROGRAMS.len()) {
                 continue;
             }
             let end = Instant::now() + Duration::from_secs(share);
