@@ -70,16 +70,23 @@ fn a_target_survives_our_death_at_random_moments() {
         // How long a run takes here and now.
         let begin = std::time::Instant::now();
         start(busy.pid, None).wait().unwrap();
-        let run = begin.elapsed();
+        let mut run = begin.elapsed();
         let mut killed = 0;
-        for round in 0..RANDOM_KILLS {
+        for round in 0..RANDOM_KILLS * 4 {
             let mut child = start(busy.pid, None);
             let part = (round * 7919 % 1000) as f64 / 1000.0;
-            std::thread::sleep(Duration::from_secs_f64(run.as_secs_f64() * part));
+            std::thread::sleep(run.mul_f64(part));
             child.kill().unwrap();
-            killed += u32::from(child.wait().unwrap().signal() == Some(libc::SIGKILL));
+            if child.wait().unwrap().signal() == Some(libc::SIGKILL) {
+                killed += 1;
+            } else {
+                run = run.mul_f64(0.9);
+            }
+            if killed == RANDOM_KILLS {
+                break;
+            }
         }
-        assert!(u64::from(killed) > RANDOM_KILLS / 2, "{killed} of {RANDOM_KILLS} were killed");
+        assert_eq!(killed, RANDOM_KILLS);
         fork_census(&Target::open(busy.pid).unwrap());
         assert_eq!(children(busy.pid), []);
         check(&mut busy, &before);
