@@ -6,7 +6,6 @@ mod support;
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use fork_helper::{STEPS, children, fork_census};
 use pyattach::attach::Target;
