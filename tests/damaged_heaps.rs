@@ -88,7 +88,12 @@ fn stacks(memory: &dyn MemorySource, picture: &Picture) -> Result<Shown, Problem
 fn heap(memory: &dyn MemorySource, picture: &Picture) -> Result<HeapPicture, Problem> {
     let python = Python::new(memory, &picture.layout);
     let interpreters = python.interpreters(picture.runtime)?;
-    census::collect(&python, picture.runtime, &interpreters)
+    census::collect(
+        &python,
+        picture.runtime,
+        &interpreters,
+        pyattach::resources::Catalog::shared_builtin(),
+    )
 }
 
 /// Reads many damaged pictures; `check` looks at what was made of each.

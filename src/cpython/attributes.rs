@@ -61,20 +61,6 @@ impl Python<'_> {
         }
     }
 
-    /// The attribute `name` (ASCII) of a class, from the dicts along its MRO: what an instance
-    /// shows that has no such attribute of its own. Descriptors are returned as they are.
-    pub fn class_attribute(&self, class: &Type, name: &str) -> Result<Attribute> {
-        let dict = self.structs().type_object.dict;
-        for &base in &class.mro {
-            // Null in static types of subinterpreters, 3.12+.
-            let Some(dict) = dict.read_pointer(self.memory, base)?.non_null() else { continue };
-            if let Some(value) = self.dict_get(dict, name)? {
-                return Ok(Attribute::Found(value));
-            }
-        }
-        Ok(Attribute::Missing)
-    }
-
     /// Calls `visit` with name and value of each attribute in the instance's dict or inline
     /// values.
     pub(super) fn visit_attributes(
