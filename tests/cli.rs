@@ -172,9 +172,9 @@ fn documents_have_the_agreed_keys() {
             assert!(is_hex(&row["type_address"]), "{row:#}");
         }
         let resources = census["resources"].as_object().unwrap();
-        let kinds: Vec<&String> = resources.keys().collect();
-        let all = ["aiohttp_session", "asyncio_task", "socket", "thread_pool_executor"];
-        assert_eq!(kinds, all);
+        for kind in ["aiohttp_session", "asyncio_task", "socket", "thread_pool_executor"] {
+            assert!(resources.contains_key(kind), "{kind} is there, also with none");
+        }
         assert!(resources.values().all(|one| one["count"].is_u64() && one["states"].is_object()));
         let live = pyattach(&["dump", &pid, "--capture", "live", "--json"]);
         let live: Value = serde_json::from_str(&live.stdout).unwrap();
