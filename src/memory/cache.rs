@@ -29,7 +29,7 @@ const PAGE_SHIFT: u32 = 12;
 const LONGEST_RUN: u64 = 4;
 /// Reads of this length and more go past the cache.
 const LARGE: usize = 64 << 10;
-/// The first slab, touched when the cache is made (before the target is stopped).
+/// The first slab, touched when it is made.
 const FIRST_SLAB: u64 = 512 << 10;
 /// Slabs double up to this size, that of a huge page.
 const LARGEST_SLAB: u64 = 2 << 20;
@@ -90,10 +90,7 @@ impl<S: MemorySource> BlockCache<S> {
     /// A cache that asks the source for everything and holds at most `ceiling` bytes (at
     /// least one slab); what was read first is given up first.
     pub fn new(source: S, ceiling: u64) -> Self {
-        let mut state = State::default();
-        // Without a first slab the first read tries again.
-        let _ = state.add_slab(FIRST_SLAB);
-        let state = RefCell::new(state);
+        let state = RefCell::default();
         let blocks = BlockSize { shift: POOL_SHIFT };
         Self { source, ranges: None, ranges_may_be_old: false, ceiling, blocks, state }
     }
@@ -117,9 +114,12 @@ impl<S: MemorySource> BlockCache<S> {
     /// As [`Self::with_maps`] for a map that was read a moment ago: what lies outside of it may
     /// be new, and is read exactly as asked for. Never reads a block that hangs over a mapping's
     /// border, which below a stack would make the kernel grow the target's stack (before Linux
-    /// 6.5).
+    /// 6.5). Made before a stop: its first memory is touched at once.
     pub fn with_recent_maps(source: S, maps: &[Mapping], ceiling: u64) -> Self {
-        Self { ranges_may_be_old: true, ..Self::with_maps(source, maps, ceiling) }
+        let cache = Self { ranges_may_be_old: true, ..Self::with_maps(source, maps, ceiling) };
+        // Without a first slab the first read tries again.
+        let _ = cache.state.borrow_mut().add_slab(FIRST_SLAB);
+        cache
     }
 
     /// The source.

@@ -11,6 +11,7 @@
 //! kernel lets the target run; the same happens when we are killed.
 
 mod error;
+mod priority;
 mod tracer;
 mod watchdog;
 
@@ -21,6 +22,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::{Process, ProcessError};
+use priority::Hurry;
 use tracer::Held;
 pub(in crate::process) use tracer::{StopEvent, Tracer, next_stop};
 
@@ -106,6 +108,7 @@ pub struct Stopped<'p> {
     held: Held,
     orders: Option<Sender<Job>>,
     tracer: Option<JoinHandle<Released>>,
+    hurry: Option<Hurry>,
 }
 
 /// Work for the tracer thread while it holds the process. The process is released after it.
@@ -144,6 +147,8 @@ impl Process {
         let (stopped, all_stopped) = channel();
         let (orders, received) = channel();
         let pid = self.pid();
+        // The tracer thread inherits it.
+        let hurry = Hurry::begin();
         let tracer = std::thread::Builder::new()
             .name("tracer".to_owned())
             .spawn(move || trace(Tracer::new(pid, options, None), &stopped, &received))
@@ -151,7 +156,7 @@ impl Process {
         match all_stopped.recv() {
             Ok(Ok(held)) => {
                 let (orders, tracer) = (Some(orders), Some(tracer));
-                let stopped = Stopped { process: self, held, orders, tracer };
+                let stopped = Stopped { process: self, held, orders, tracer, hurry };
                 // The threads were found by number: only now is it sure whose they are.
                 self.check()?;
                 Ok(stopped)
@@ -221,6 +226,7 @@ impl<'p> Stopped<'p> {
         let asked = Instant::now();
         drop(self.orders.take());
         let released = self.tracer.take().and_then(|tracer| tracer.join().ok());
+        drop(self.hurry.take());
         // Without an answer the thread's end was the release, and it has ended.
         let at = released.map_or_else(Instant::now, |released| released.at);
         Pause {
