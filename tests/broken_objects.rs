@@ -13,7 +13,7 @@ use pyattach::cpython::{Python, ValueLimits};
 use pyattach::heap::census::{Census, take};
 use pyattach::layout::Layout;
 use pyattach::memory::{Address, MemoryError, MemorySource, ReadStats};
-use pyattach::resources::{Kind, describe};
+use pyattach::resources::{Answer, Catalog, Describer, Detail, Resource};
 use pyattach::snapshot::ThreadRow;
 use support::image::{Image, LIST, UNICODE, layouts};
 
@@ -102,7 +102,26 @@ fn heap(image: &Image) -> Result<Census, Problem> {
     let memory = Vast::around(image);
     let python = Python::new(&memory, &image.layout);
     let interpreters = python.interpreters(image.runtime)?;
-    take(&python, image.runtime, &interpreters, &|class| Kind::of(&python, class).is_some())
+    let describer = Describer::new(&python, &interpreters, Catalog::shared_builtin(), None);
+    let wanted = |class: &_| matches!(describer.entry_for(class), Ok(Some(_)));
+    take(&python, image.runtime, &interpreters, &wanted)
+}
+
+/// The object as the catalogue's entry of this id describes it, whatever it is.
+fn described<'p>(
+    python: &'p Python<'_>,
+    id: &str,
+    place: Address,
+) -> pyattach::cpython::Result<Resource<'p>> {
+    let catalog = Catalog::shared_builtin();
+    let describer = Describer::new(python, &[], catalog, None);
+    describer.describe(catalog.entry(id).unwrap(), place, Detail::Everything)
+}
+
+/// A number of a resource; `None` when it is unknown.
+fn metric(resource: &Resource<'_>, name: &str) -> Option<i64> {
+    let found = resource.metrics.iter().find(|(known, _)| *known == name);
+    found.unwrap().1.as_int()
 }
 
 /// An interpreter with a bit of everything, and where its parts are.
@@ -166,11 +185,12 @@ fn whole_objects_are_read() {
         assert!(census.is_consistent(), "{census:?}");
         assert_eq!((census.objects, census.permanent, census.untyped), (7, 1, 0));
         let python = Python::new(&image.memory, layout);
-        let executor = describe(&python, Kind::ThreadPoolExecutor, parts["executor"]).unwrap();
-        let metric = |name: &str| executor.metrics[name];
+        let executor = described(&python, "thread_pool_executor", parts["executor"]).unwrap();
+        let metric = |name: &str| metric(&executor, name);
         assert_eq!((metric("limit"), metric("created")), (Some(41), Some(1)));
         assert_eq!(metric("queued"), layout.structs.simple_queue.map(|_| 3));
-        assert_eq!((metric("idle"), executor.state), (None, None), "not there is not known");
+        assert_eq!(metric("idle"), None, "not there is not known");
+        assert!(matches!(executor.state, Answer::Missing(_)), "{:?}", executor.state);
     });
 }
 
@@ -336,8 +356,8 @@ fn absurd_containers() {
                 let _ = (python.list_items(*part, 100), python.tuple_items(*part, 100));
                 let _ = (python.integer(*part), python.text(*part, 100), python.bytes(*part, 100));
             }
-            let executor = describe(&python, Kind::ThreadPoolExecutor, parts["executor"]).unwrap();
-            assert_eq!(executor.metrics["queued"], None, "{absurd:#x}");
+            let executor = described(&python, "thread_pool_executor", parts["executor"]).unwrap();
+            assert_eq!(metric(&executor, "queued"), None, "{absurd:#x}");
         }
     });
 }
@@ -371,8 +391,9 @@ fn containers_of_nothing_but_room() {
         let memory = Vast::around(&image);
         let python = Python::new(&memory, layout);
         let _ = (python.dict_get(dict, "key"), python.dict_items(dict, 8));
-        let census =
-            census::collect(&python, image.runtime, &python.interpreters(image.runtime).unwrap());
+        let interpreters = python.interpreters(image.runtime).unwrap();
+        let catalog = Catalog::shared_builtin();
+        let census = census::collect(&python, image.runtime, &interpreters, catalog);
         assert_eq!(census.unwrap().objects.total, 7);
     });
 }
@@ -446,8 +467,8 @@ proptest! {
         let python = Python::new(&memory, layout);
         for place in places {
             let _ = python.value(place, ValueLimits { text: 50, items: 5, depth: 4 });
-            for kind in Kind::ALL {
-                let _ = describe(&python, kind, place);
+            for entry in Catalog::shared_builtin().entries() {
+                let _ = described(&python, &entry.id, place);
             }
             let _ = (python.code_at(place).is_ok(), python.generator_name(place).is_ok());
         }
