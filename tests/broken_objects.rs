@@ -465,10 +465,12 @@ proptest! {
         }
         let memory = Vast::around(&image);
         let python = Python::new(&memory, layout);
+        let catalog = Catalog::shared_builtin();
+        let describer = Describer::new(&python, &[], catalog, None);
         for place in places {
             let _ = python.value(place, ValueLimits { text: 50, items: 5, depth: 4 });
-            for entry in Catalog::shared_builtin().entries() {
-                let _ = described(&python, &entry.id, place);
+            for entry in catalog.entries() {
+                let _ = describer.describe(entry, place, Detail::Everything);
             }
             let _ = (python.code_at(place).is_ok(), python.generator_name(place).is_ok());
         }
