@@ -201,7 +201,7 @@ fn a_python_that_starts_or_ends() {
             let mut command = python.command(&["-S", "-c", "1"]);
             command.env("PYTHONPATH", folder.path()).stderr(Stdio::null());
             let starting = Running::until(&mut command, "READY");
-            assert_all_refuse(starting.pid(), 3, &["is still starting", "\nhint: try again"]);
+            assert_all_refuse(starting.pid(), 3, &["still starting", "\nhint: try again"]);
 
             // Globals are destroyed when the interpreter is being finalised.
             let program = "import os\nclass Last:\n def __del__(self, os=os):\n  \

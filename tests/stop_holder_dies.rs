@@ -5,7 +5,7 @@
 
 mod process_helper;
 
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -44,14 +44,24 @@ fn holder() {
 }
 
 fn start_holder(pid: i32, hold: &str) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["--exact", "holder", "--nocapture"])
         .env(PID, pid.to_string())
         .env(HOLD, hold)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+        // In an orphaned group, such as that of a job without a terminal, SIGTSTP stops nobody.
+        .process_group(0);
+    // SAFETY: signal() is async-signal-safe. Jobs in the background of a shell ignore SIGINT,
+    // and so would the holder.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
+            Ok(())
+        });
+    }
+    command.spawn().unwrap()
 }
 
 fn is_held(pid: i32) -> bool {

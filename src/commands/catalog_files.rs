@@ -2,6 +2,7 @@
 
 use super::failure::{Code, Failure};
 use crate::resources::catalog::{Catalog, CatalogError};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// Which catalogue files are read beside the built-in ones.
@@ -30,7 +31,10 @@ fn own_files() -> Result<Vec<PathBuf>, Failure> {
     let Some(folder) = own_folder() else { return Ok(Vec::new()) };
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        // Under another user's HOME (`sudo -u`, a service) the folder is none of ours.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
+            return Ok(Vec::new());
+        }
         Err(source) => return Err(CatalogError::Unreadable { path: folder, source }.into()),
     };
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();

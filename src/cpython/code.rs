@@ -3,6 +3,7 @@
 use super::{ObjectError, Python, Result, line_of};
 use crate::layout::traits::Position;
 use crate::memory::Address;
+use std::cell::Cell;
 use std::rc::Rc;
 
 const MAX_NAME: usize = 1024;
@@ -27,10 +28,20 @@ pub struct Code {
     /// Address of the first instruction, where frames point into the bytecode.
     bytecode: Address,
     pub(super) variables: Vec<Variable>,
+    /// The position looked up last and its line: the frames of a recursion share it, and a
+    /// table may be long.
+    last_line: Cell<Option<(i64, Option<u32>)>>,
     /// `_Py_InitCleanup` (Python/specialize.c, 3.12+), which calls a class's `__init__` for the
     /// specialised call of the class and is never shown by Python itself: named by one string
     /// throughout, and on no line.
     pub(super) is_shim: bool,
+}
+
+impl Code {
+    /// How many slots for local variables a frame of this code has.
+    pub fn slots(&self) -> usize {
+        self.variables.len()
+    }
 }
 
 /// One slot of a frame's local variables.
@@ -73,7 +84,15 @@ impl Python<'_> {
             Position::UnitOffset => position.saturating_mul(2),
             Position::Pointer => position.saturating_sub_unsigned(code.bytecode.get()),
         };
-        line_of(self.traits().line_table, &code.line_table, code.first_line, bytes)
+        match code.last_line.get() {
+            Some((position, line)) if position == bytes => line,
+            _ => {
+                let encoding = self.traits().line_table;
+                let line = line_of(encoding, &code.line_table, code.first_line, bytes);
+                code.last_line.set(Some((bytes, line)));
+                line
+            }
+        }
     }
 
     fn read_code(&self, address: Address) -> Result<Code> {
@@ -95,6 +114,7 @@ impl Python<'_> {
             line_table: self.bytes(fields.line_table.pointer_in(&bytes), MAX_LINE_TABLE)?,
             bytecode,
             variables: self.variables(&bytes)?,
+            last_line: Cell::new(None),
         })
     }
 

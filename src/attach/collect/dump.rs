@@ -45,6 +45,9 @@ pub struct OsThreads {
 /// Frames of all threads that are shown: far more than a program has, and as many as can be
 /// held. Chains of frames that ran into each other would be followed again for each thread.
 const MAX_FRAMES: usize = 1_000_000;
+/// Local variables of all frames that are decoded: a function with thousands of them that calls
+/// itself thousands of times would be read for minutes, and the target stands still.
+const MAX_LOCALS: usize = 200_000;
 
 /// The stacks of all threads.
 #[derive(Debug, Default)]
@@ -86,6 +89,7 @@ pub fn collect(
     let mut unreadable = 0;
     let mut complete = true;
     let mut room = MAX_FRAMES;
+    let mut room_for_locals = MAX_LOCALS;
     for interpreter in interpreters {
         let gil = python.gil(runtime.address, interpreter)?;
         let names = unless_fatal(python.thread_names(interpreter))?;
@@ -114,9 +118,12 @@ pub fn collect(
             for frame in stack.frames {
                 let locals = match options.locals {
                     // An empty list would say that there are none.
-                    true => Some(unless_fatal(show_locals(python, &frame))?.unwrap_or_else(|| {
-                        vec![LocalRow { name: "(locals)".to_owned(), value: None }]
-                    })),
+                    true => Some(
+                        unless_fatal(show_locals(python, &frame, &mut room_for_locals))?
+                            .unwrap_or_else(|| {
+                                vec![LocalRow { name: "(locals)".to_owned(), value: None }]
+                            }),
+                    ),
                     false => None,
                 };
                 let unknown = locals.iter().flatten().filter(|local| local.value.is_none());

@@ -8,9 +8,19 @@ use std::fmt::Write;
 /// Longest text shown for one variable, in characters.
 const MAX_TEXT: usize = 400;
 
-/// The local variables of a frame.
-pub(super) fn show_locals(python: &Python<'_>, frame: &Frame) -> Result<Vec<LocalRow>> {
+/// The local variables of a frame, as long as there is `room`; what there is no room for is one
+/// row without a value.
+pub(super) fn show_locals(
+    python: &Python<'_>,
+    frame: &Frame,
+    room: &mut usize,
+) -> Result<Vec<LocalRow>> {
     let mut rows = Vec::new();
+    if *room == 0 {
+        return Ok(vec![LocalRow { name: "(locals)".to_owned(), value: None }]);
+    }
+    // Slots that are empty have to be looked at as well.
+    *room = room.saturating_sub(frame.code.slots());
     for local in python.locals(frame)? {
         let value = python.value(local.value, ValueLimits::default())?;
         let secret = is_secret_name(&local.name) && !matches!(value, Value::None | Value::Bool(_));
