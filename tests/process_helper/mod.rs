@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses the part it needs")]
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -32,6 +33,9 @@ impl Target {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // In an orphaned group, such as that of a job without a terminal, SIGTSTP stops
+            // nobody.
+            .process_group(0)
             .spawn()
             .expect("the test needs this program");
         let stdin = child.stdin.take();
