@@ -4,10 +4,10 @@
 //! [`Stacks::into_rows`], source lines and kernel names added, when it runs again.
 
 use super::Problem;
-use super::locals::show_locals;
+use super::locals::{ReadLocal, read_locals};
 use crate::cpython::{Frame, Gil, Interpreter, Python, Runtime, ThreadName, ThreadState};
 use crate::process::Syscall;
-use crate::snapshot::{FrameRow, LocalRow, ThreadRow};
+use crate::snapshot::{FrameRow, ThreadRow};
 use std::collections::BTreeMap;
 
 /// `SYS_futex` on x86_64.
@@ -61,12 +61,15 @@ pub struct Stacks {
 }
 
 /// A frame and, if they were asked for, its local variables.
-type ReadFrame = (Frame, Option<Vec<LocalRow>>);
+type ReadFrame = (Frame, Option<Vec<ReadLocal>>);
 
 impl Stacks {
     /// The threads as they are shown, without what files and the kernel add.
     pub fn into_rows(self) -> Vec<ThreadRow> {
-        let row = |(frame, locals): ReadFrame| FrameRow { locals, ..frame_row(&frame) };
+        let row = |(frame, locals): ReadFrame| FrameRow {
+            locals: locals.map(|all| all.into_iter().map(ReadLocal::into_row).collect()),
+            ..frame_row(&frame)
+        };
         let threads = self.threads.into_iter();
         threads
             .map(|(thread, frames)| ThreadRow {
@@ -117,16 +120,13 @@ pub fn collect(
             let mut frames = Vec::with_capacity(stack.frames.len());
             for frame in stack.frames {
                 let locals = match options.locals {
-                    // An empty list would say that there are none.
                     true => Some(
-                        unless_fatal(show_locals(python, &frame, &mut room_for_locals))?
-                            .unwrap_or_else(|| {
-                                vec![LocalRow { name: "(locals)".to_owned(), value: None }]
-                            }),
+                        unless_fatal(read_locals(python, &frame, &mut room_for_locals))?
+                            .unwrap_or_else(|| vec![ReadLocal::all_unread()]),
                     ),
                     false => None,
                 };
-                let unknown = locals.iter().flatten().filter(|local| local.value.is_none());
+                let unknown = locals.iter().flatten().filter(|local| !local.is_read());
                 unreadable += unknown.count() as u64;
                 frames.push((frame, locals));
             }

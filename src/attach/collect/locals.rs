@@ -8,30 +8,58 @@ use std::fmt::Write;
 /// Longest text shown for one variable, in characters.
 const MAX_TEXT: usize = 400;
 
-/// The local variables of a frame, as long as there is `room`; what there is no room for is one
-/// row without a value.
-pub(super) fn show_locals(
+/// A local variable as it was read. Its text is made when the target runs again.
+#[derive(Debug)]
+pub(super) struct ReadLocal {
+    name: String,
+    /// `None` when it could not be read.
+    value: Option<Value>,
+}
+
+impl ReadLocal {
+    /// Stands for the variables of a frame that could not be read, or had no room: an empty
+    /// list would say that there are none.
+    pub(super) fn all_unread() -> Self {
+        Self { name: "(locals)".to_owned(), value: None }
+    }
+
+    /// Could its value be read?
+    pub(super) fn is_read(&self) -> bool {
+        self.value.is_some()
+    }
+
+    /// The variable as it is shown, a secret masked.
+    pub(super) fn into_row(self) -> LocalRow {
+        let secret = is_secret_name(&self.name);
+        let value = self.value.map(|value| match value {
+            Value::None | Value::Bool(_) => shown(&value),
+            _ if secret => MASK.to_owned(),
+            value => shown(&value),
+        });
+        LocalRow { name: self.name, value }
+    }
+}
+
+/// Reads the local variables of a frame, as long as there is `room`.
+pub(super) fn read_locals(
     python: &Python<'_>,
     frame: &Frame,
     room: &mut usize,
-) -> Result<Vec<LocalRow>> {
-    let mut rows = Vec::new();
+) -> Result<Vec<ReadLocal>> {
     if *room == 0 {
-        return Ok(vec![LocalRow { name: "(locals)".to_owned(), value: None }]);
+        return Ok(vec![ReadLocal::all_unread()]);
     }
     // Slots that are empty have to be looked at as well.
     *room = room.saturating_sub(frame.code.slots());
+    let mut read = Vec::new();
     for local in python.locals(frame)? {
-        let value = python.value(local.value, ValueLimits::default())?;
-        let secret = is_secret_name(&local.name) && !matches!(value, Value::None | Value::Bool(_));
-        let value = match value {
+        let value = match python.value(local.value, ValueLimits::default())? {
             Value::Unreadable { .. } => None,
-            _ if secret => Some(MASK.to_owned()),
-            value => Some(shown(&value)),
+            value => Some(value),
         };
-        rows.push(LocalRow { name: local.name, value });
+        read.push(ReadLocal { name: local.name, value });
     }
-    Ok(rows)
+    Ok(read)
 }
 
 fn shown(value: &Value) -> String {
