@@ -1,7 +1,6 @@
 //! The frozen child: held still before its first instruction, killed when it has been read.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::gadgets::Gadgets;
@@ -10,7 +9,7 @@ use super::memory::TaskMemory;
 use super::reap::reap;
 use super::{ForkError, ForkPlan, steps};
 use crate::process::Process;
-use crate::process::stop::Released;
+use crate::process::stop::{Released, TracerThread};
 
 /// How long a new child may take to its first stop.
 const FREEZE_WITHIN: Duration = Duration::from_secs(5);
@@ -28,7 +27,7 @@ pub struct FrozenChild<'p> {
     /// The thread that made it.
     tid: i32,
     /// The thread of ours that traces it, until the sender is dropped.
-    tracer: Option<(Sender<()>, JoinHandle<Released>)>,
+    tracer: Option<(Sender<()>, TracerThread<Released>)>,
 }
 
 /// How a frozen child ended.
@@ -48,7 +47,7 @@ impl<'p> FrozenChild<'p> {
         parent: &'p Process,
         plan: &ForkPlan,
         born: Born,
-        tracer: (Sender<()>, JoinHandle<Released>),
+        tracer: (Sender<()>, TracerThread<Released>),
     ) -> Result<Self, ForkError> {
         let lost = ForkError::Lost { pid: parent.pid() };
         // Made by hand on failure too: the child must not outlive this.
@@ -113,7 +112,7 @@ impl Drop for FrozenChild<'_> {
     }
 }
 
-fn end_tracer((end, thread): (Sender<()>, JoinHandle<Released>)) {
+fn end_tracer((end, thread): (Sender<()>, TracerThread<Released>)) {
     drop(end);
     // A thread that has failed has ended, and the kernel has killed what it traced.
     let _ = thread.join();

@@ -13,7 +13,7 @@ use super::gadgets::Gadgets;
 use super::injection::{Call, Injection};
 use super::{ForkError, steps};
 use crate::process::stat::status_field;
-use crate::process::stop::Tracer;
+use crate::process::stop::{StopError, Tracer, TracerThread};
 use crate::process::{Hold, Process, StopOptions, read_bounded};
 
 /// Threads that are tried.
@@ -88,20 +88,20 @@ fn reap_in(
     let options = StopOptions { stop_within: WITHIN, hard_deadline: WITHIN * 4 };
     let pid = process.pid();
     // A thread of its own, since what it attaches to is released by its end at the latest.
-    std::thread::scope(|scope| {
-        let work = move || -> Result<(Duration, Vec<i32>), ForkError> {
-            let mut tracer = Tracer::new(pid, options, Some(tid));
-            let held = tracer.stop_all();
-            let gone = if held.is_ok() && choices(&tracer).iter().any(|c| any || usable(c)) {
-                wait_for_all(&mut tracer, tid, gadgets, suspend_seccomp, children)
-            } else {
-                Vec::new()
-            };
-            let released = tracer.release_all();
-            Ok((released.saturating_duration_since(held?.since), gone))
+    let children = children.to_vec();
+    let work = move || -> Result<(Duration, Vec<i32>), ForkError> {
+        let mut tracer = Tracer::new(pid, options, Some(tid));
+        let held = tracer.stop_all();
+        let gone = if held.is_ok() && choices(&tracer).iter().any(|c| any || usable(c)) {
+            wait_for_all(&mut tracer, tid, gadgets, suspend_seccomp, &children)
+        } else {
+            Vec::new()
         };
-        scope.spawn(work).join().unwrap_or(Err(ForkError::NoThread { pid }))
-    })
+        let released = tracer.release_all();
+        Ok((released.saturating_duration_since(held?.since), gone))
+    };
+    let thread = TracerThread::spawn(work).map_err(StopError::Thread)?;
+    thread.join().unwrap_or(Err(ForkError::NoThread { pid }))
 }
 
 /// Has a held thread wait for each child; those that are gone.

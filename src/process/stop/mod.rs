@@ -12,17 +12,18 @@
 
 mod error;
 mod priority;
+mod thread;
 mod tracer;
 mod watchdog;
 
 pub use error::StopError;
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::{Process, ProcessError};
 use priority::Hurry;
+pub(in crate::process) use thread::TracerThread;
 use tracer::Held;
 pub(in crate::process) use tracer::{StopEvent, Tracer, next_stop};
 
@@ -107,7 +108,7 @@ pub struct Stopped<'p> {
     process: &'p Process,
     held: Held,
     orders: Option<Sender<Job>>,
-    tracer: Option<JoinHandle<Released>>,
+    tracer: Option<TracerThread<Released>>,
     hurry: Option<Hurry>,
 }
 
@@ -117,7 +118,7 @@ pub(in crate::process) type Job = Box<dyn FnOnce(&mut Tracer) + Send>;
 /// The tracer thread's end of a stop whose release has become its own business.
 #[derive(Debug)]
 pub(in crate::process) struct HandedOver {
-    pub(in crate::process) thread: JoinHandle<Released>,
+    pub(in crate::process) thread: TracerThread<Released>,
     /// When the first interrupt was sent.
     pub(in crate::process) since: Instant,
     pub(in crate::process) until_all_stopped: Duration,
@@ -149,10 +150,10 @@ impl Process {
         let pid = self.pid();
         // The tracer thread inherits it.
         let hurry = Hurry::begin();
-        let tracer = std::thread::Builder::new()
-            .name("tracer".to_owned())
-            .spawn(move || trace(Tracer::new(pid, options, None), &stopped, &received))
-            .map_err(StopError::Thread)?;
+        let tracer = TracerThread::spawn(move || {
+            trace(Tracer::new(pid, options, None), &stopped, &received)
+        })
+        .map_err(StopError::Thread)?;
         match all_stopped.recv() {
             Ok(Ok(held)) => {
                 let (orders, tracer) = (Some(orders), Some(tracer));
@@ -225,7 +226,7 @@ impl<'p> Stopped<'p> {
     fn let_go(&mut self) -> Pause {
         let asked = Instant::now();
         drop(self.orders.take());
-        let released = self.tracer.take().and_then(|tracer| tracer.join().ok());
+        let released = self.tracer.take().and_then(TracerThread::join);
         drop(self.hurry.take());
         // Without an answer the thread's end was the release, and it has ended.
         let at = released.map_or_else(Instant::now, |released| released.at);
