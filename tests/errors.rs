@@ -1,14 +1,17 @@
 //! What is said when a process cannot be looked at: its own message, a hint and an exit code for each case, on
 //! stderr alone, and never a panic.
 
+mod not_run;
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use not_run::not_run;
 use pyattach::attach::{AttachError, CaptureMode, CaptureOptions, StackOptions, Target};
 use pyattach::process::{Mapping, ProcessError};
 use support::{
@@ -37,6 +40,15 @@ impl Running {
 
     fn pid(&self) -> i32 {
         i32::try_from(self.0.id()).unwrap()
+    }
+}
+
+/// A process group; killed when dropped.
+struct Group(i32);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", self.0)]).status();
     }
 }
 
@@ -171,7 +183,7 @@ fn other_pythons_are_named() {
     let program = "import sys; sys.stdout.write('READY\\n'); sys.stdout.flush(); sys.stdin.read()";
     for version in ["2.7.18", "3.6.15", "3.7.16"] {
         let Some(python) = old_python(version) else {
-            eprintln!("not run: {version} is not here");
+            not_run(&format!("{version} is not here"));
             continue;
         };
         let old = Running::until(Command::new(python).args(["-c", program]), "READY");
@@ -184,7 +196,7 @@ fn other_pythons_are_named() {
         let pypy = Running::until(&mut command, "READY");
         assert_all_refuse(pypy.pid(), 4, &["runs PyPy", "not CPython", "\nhint: PyPy has"]);
     } else {
-        eprintln!("not run: PyPy is not here");
+        not_run("PyPy is not here");
     }
 }
 
@@ -321,7 +333,7 @@ fn no_permission() {
         std::fs::metadata(folder).is_ok_and(|found| found.permissions().mode() & 1 != 0)
     });
     let Some(python) = host_python().filter(|_| is_root() && reachable) else {
-        eprintln!("not run: needs root, and a folder that others can reach");
+        not_run("needs root, and a folder that others can reach");
         return;
     };
     let mut target = Fixture::start(python, "stacks.py", &["--only", "lock"]);
@@ -351,7 +363,7 @@ fn another_tracer() {
     command.args(["-q", "-nx", "-p", &target.pid_text()]).stderr(Stdio::null());
     command.stdin(Stdio::piped()).stdout(Stdio::null());
     let Ok(gdb) = command.spawn() else {
-        eprintln!("not run: there is no gdb");
+        not_run("there is no gdb");
         return;
     };
     let mut gdb = Running(gdb);
@@ -514,12 +526,15 @@ fn several_processes_of_which_one_fails() {
 #[test]
 fn the_children_of_a_process() {
     let Some(python) = host_python() else { return };
-    let program = "import sys, time; print('READY', flush=True); time.sleep(600)";
+    // One write for the line: print() makes two of it where PYTHONUNBUFFERED is set.
+    let program =
+        "import sys, time; sys.stdout.write('READY\\n'); sys.stdout.flush(); time.sleep(600)";
     let line = "\"$0\" -c \"$1\" & \"$0\" -c \"$1\" & sleep 600 & wait";
     let mut command = Command::new("sh");
     command.args(["-c", line]).arg(&python.executable).arg(program);
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
     let mut shell = Running(command.spawn().unwrap());
+    let _family = Group(shell.pid());
     let stdout = BufReader::new(shell.0.stdout.take().unwrap());
     assert_eq!(stdout.lines().take(2).map(Result::unwrap).collect::<Vec<_>>(), ["READY", "READY"]);
     let children = || {
@@ -531,9 +546,6 @@ fn the_children_of_a_process() {
     let pid = shell.pid().to_string();
     let outcome = pyattach(&["dump", "--children", "--json", &pid]);
     let alone = pyattach(&["dump", &pid]);
-    for child in children() {
-        assert!(Command::new("kill").arg(child).status().unwrap().success());
-    }
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     assert_eq!(outcome.stdout.lines().count(), 2, "{outcome:?}");
     assert_eq!(outcome.stderr.matches("note: ").count(), 2, "{outcome:?}");

@@ -1,5 +1,8 @@
 //! Discovery, resolving and validation against live interpreters of every version here.
 
+mod not_run;
+
+use not_run::not_run;
 use pyattach::layout::discover::{DiscoverError, Target, discover};
 use pyattach::layout::resolve::{ResolveError, resolve, resolve_first};
 use pyattach::layout::{Flavour, Layout, Version};
@@ -241,7 +244,7 @@ fn other_programs_are_refused_by_name() {
 
     for (series, program) in [("2.7", "python2.7"), ("3.6", "python3.6"), ("3.7", "python3.7")] {
         let Some(root) = pyenv_version(series) else {
-            println!("not run: {series} is not here");
+            not_run(&format!("{series} is not here"));
             continue;
         };
         let mut command = Command::new(root.join("bin").join(program));
@@ -324,7 +327,7 @@ fn a_deleted_libpython_is_read_from_memory() {
     for series in ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13"] {
         let folder = scratch();
         let Some((python, copy)) = with_copied_library(series, folder.path(), |_| ()) else {
-            println!("not run: {series} is not here");
+            not_run(&format!("{series} is not here"));
             continue;
         };
         std::fs::remove_file(copy).unwrap();
@@ -352,7 +355,7 @@ fn an_unknown_build_is_read_by_its_own_debug_information() {
             bytes[at + note.len()] ^= 0xFF;
         };
         let Some((python, _)) = with_copied_library(series, folder.path(), unknown) else {
-            println!("not run: {series} is not here");
+            not_run(&format!("{series} is not here"));
             continue;
         };
         python.with(|target| {
@@ -392,7 +395,7 @@ fn a_separate_debug_file_is_found_by_build_id() {
 #[test]
 fn two_libpythons_in_one_process() {
     let (Some(first), Some(second)) = (pyenv_version("3.11"), pyenv_version("3.12")) else {
-        println!("not run: 3.11 and 3.12 are not here");
+        not_run("3.11 and 3.12 are not here");
         return;
     };
     let other = second.join("lib/libpython3.12.so.1.0");
@@ -414,7 +417,7 @@ fn two_libpythons_in_one_process() {
 #[test]
 fn an_embedded_interpreter_is_found() {
     let Some(root) = pyenv_version("3.12") else {
-        println!("not run: 3.12 is not here");
+        not_run("3.12 is not here");
         return;
     };
     let folder = scratch();

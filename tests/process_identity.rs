@@ -1,12 +1,14 @@
 //! What is said about a process is true of that process and of no other.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail so")]
 
+mod not_run;
 mod process_helper;
 
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
+use not_run::not_run;
 use process_helper::{Target, wait_for};
 use pyattach::process::{Process, ProcessError, Verdict};
 
@@ -125,7 +127,7 @@ fn a_reused_number_is_caught() {
     // Root may choose the next number (or the kernel would have to come around).
     for _ in 0..200 {
         if std::fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).is_err() {
-            println!("NOT RUN: choosing a process's number needs root");
+            not_run("choosing a process's number needs root");
             return;
         }
         let mut command = Command::new("cat");
@@ -193,7 +195,7 @@ fn a_refusal_says_what_was_refused() {
         use std::os::unix::process::CommandExt;
         // SAFETY: no arguments; cannot fail.
         if unsafe { libc::geteuid() } != 0 {
-            println!("NOT RUN: becoming another user needs root");
+            not_run("becoming another user needs root");
             return;
         }
         let copy = tempfile::tempdir_in("/tmp").unwrap();
@@ -296,7 +298,7 @@ fn paths_are_resolved_in_the_target_s_root() {
         Target::python(&source)
     };
     if target.line() == "refused" {
-        println!("NOT RUN: chroot needs root");
+        not_run("chroot needs root");
         return;
     }
     let process = Process::open(target.pid()).unwrap();
