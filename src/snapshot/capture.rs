@@ -1,9 +1,9 @@
 //! How a picture was taken, what it cost the target, and how much of it is whole.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How a picture was taken.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CaptureInfo {
     /// "stop", "copy", "fork" or "live".
     pub mode: String,
@@ -40,7 +40,7 @@ impl CaptureInfo {
 }
 
 /// What was and was not read.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Coverage {
     /// Objects visited.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,8 @@
 //! Tracked objects by type, and the resources among them.
 
 use super::{CaptureInfo, Number, ProcessInfo};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The document of `census --json`.
@@ -27,7 +28,7 @@ impl CensusDocument {
 }
 
 /// Counts over all types.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ObjectTotals {
     /// Objects on all lists of all interpreters.
     pub total: u64,
@@ -46,7 +47,7 @@ pub struct ObjectTotals {
 }
 
 /// One type.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TypeRow {
     /// `__module__ + "." + __qualname__`
     pub name: String,
@@ -54,7 +55,7 @@ pub struct TypeRow {
     #[serde(rename = "type_address")]
     pub address: String,
     /// Another type has the same name.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub ambiguous: bool,
     /// Tracked instances.
     pub count: u64,
@@ -63,7 +64,7 @@ pub struct TypeRow {
 }
 
 /// All resources of one kind.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ResourceSummary {
     /// How many objects.
     pub count: u64,
@@ -73,12 +74,12 @@ pub struct ResourceSummary {
     #[serde(flatten)]
     pub totals: BTreeMap<String, Number>,
     /// Objects for which a number could not be read, by metric.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub unknown: BTreeMap<String, u64>,
     /// Objects whose numbers pass a limit of the catalogue, by level.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub over_limit: BTreeMap<&'static str, u64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub over_limit: BTreeMap<Cow<'static, str>, u64>,
     /// The gravest limit of the catalogue that they pass together: "warn" or "critical".
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub level: Option<&'static str>,
+    pub level: Option<Cow<'static, str>>,
 }

@@ -1,7 +1,7 @@
 //! Thread stacks.
 
 use super::{CaptureInfo, ProcessInfo};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The document of `dump --json`.
 #[derive(Debug, Clone, Serialize)]
@@ -26,7 +26,7 @@ impl DumpDocument {
 }
 
 /// A thread with a Python state.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ThreadRow {
     /// Interpreter id; 0 is the main one.
     pub interpreter: i64,
@@ -58,7 +58,7 @@ pub struct ThreadRow {
 }
 
 /// A Python frame.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FrameRow {
     /// `co_name`
     pub function: String,
@@ -77,7 +77,7 @@ pub struct FrameRow {
 }
 
 /// A local variable.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LocalRow {
     /// Its name.
     pub name: String,
@@ -86,7 +86,7 @@ pub struct LocalRow {
 }
 
 /// A thread without Python state.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NativeThreadRow {
     /// The kernel's thread id.
     pub tid: i32,

@@ -8,20 +8,24 @@ pub mod catalog;
 pub mod census;
 pub mod doctor;
 pub mod dump;
+pub mod findings;
 pub mod process;
 pub mod resources;
 pub mod secrets;
 pub mod sockets;
 pub mod tasks;
+pub mod whole;
 
 pub use capture::{CaptureInfo, Coverage};
 pub use census::{CensusDocument, ResourceSummary, TypeRow};
 pub use doctor::DoctorDocument;
 pub use dump::{DumpDocument, FrameRow, LocalRow, NativeThreadRow, ThreadRow};
+pub use findings::{Diagnosis, Finding, Severity};
 pub use process::{LayoutInfo, ProcessInfo, PythonInfo};
 pub use resources::{Number, ResourceRow, ResourcesDocument, Shown};
 pub use sockets::SocketsDocument;
 pub use tasks::TasksDocument;
+pub use whole::Whole;
 
 /// The version of pyattach that made a document.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,9 +1,9 @@
 //! The process a document is about.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Identity and figures of the target when it was captured.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProcessInfo {
     /// Process id, in our pid namespace.
     pub pid: i32,
@@ -30,7 +30,7 @@ pub struct ProcessInfo {
 }
 
 /// The interpreter inside the process.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PythonInfo {
     /// "3.11.7"
     pub version: String,
@@ -43,7 +43,7 @@ pub struct PythonInfo {
 }
 
 /// Where the offsets of the interpreter's structs came from.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LayoutInfo {
     /// Sources, the strongest last.
     pub origin: Vec<String>,

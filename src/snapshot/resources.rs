@@ -1,7 +1,8 @@
 //! The resources one by one.
 
 use super::{CaptureInfo, ProcessInfo, ResourceSummary};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -28,7 +29,7 @@ impl ResourcesDocument {
 }
 
 /// One resource.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ResourceRow {
     /// The catalogue's entry it was read by: "aiohttp.session".
     pub id: String,
@@ -49,18 +50,18 @@ pub struct ResourceRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fd: Option<i64>,
     /// Addresses of objects it belongs to or holds.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub links: BTreeMap<String, String>,
     /// The gravest limit of the catalogue that it passes: "warn" or "critical".
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub level: Option<&'static str>,
+    pub level: Option<Cow<'static, str>>,
     /// Why a state, a number or a text is `null`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub unknown: BTreeMap<String, String>,
 }
 
 /// A number as it is in the target.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Number {
     /// Whole.
@@ -99,7 +100,7 @@ impl fmt::Display for Number {
 }
 
 /// Something shown of a resource.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Shown {
     /// A truth value.

@@ -1,7 +1,8 @@
 //! Sockets: Python's objects, the process's descriptors and the kernel's tables, joined.
 
 use super::{CaptureInfo, ProcessInfo};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The document of `sockets --json`.
@@ -34,7 +35,7 @@ impl SocketsDocument {
 }
 
 /// Counts over all sockets.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct SocketsSummary {
     /// Open descriptors by what they stand for: "socket", "pipe", "file", "eventpoll", …
     pub descriptors: BTreeMap<String, u64>,
@@ -63,7 +64,7 @@ pub struct SocketsSummary {
 }
 
 /// What became of the descriptor that an object names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DescriptorState {
     /// It is a socket of the object's family and type.
@@ -95,7 +96,7 @@ impl DescriptorState {
 }
 
 /// One socket.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SocketRow {
     /// The descriptor's number; -1 for an object that was closed or detached, `null` when the
     /// object's number could not be read.
@@ -128,15 +129,15 @@ pub struct SocketRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<SocketOwner>,
     /// Other descriptors of the process that are the same socket (`dup()`).
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub same_socket: Vec<i32>,
     /// Flags of a descriptor without a Python owner: sockets made by Python are "cloexec".
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub flags: Option<Vec<&'static str>>,
+    pub flags: Option<Vec<Cow<'static, str>>>,
 }
 
 /// A socket object of Python.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PythonSocket {
     /// Where it is.
     pub address: String,
@@ -146,7 +147,7 @@ pub struct PythonSocket {
 }
 
 /// Who uses a socket.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SocketOwner {
     /// The type of the object, or the name of a library.
     #[serde(rename = "type")]
@@ -155,22 +156,22 @@ pub struct SocketOwner {
     pub address: Option<String>,
     /// The attribute that leads to the socket.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub attribute: Option<&'static str>,
+    pub attribute: Option<Cow<'static, str>>,
     /// The type of the transport's protocol: for TLS, of the one above it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
     /// What it is for, where that is known: "self-pipe".
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub role: Option<&'static str>,
+    pub role: Option<Cow<'static, str>>,
     /// The transport speaks TLS.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub tls: bool,
     /// Guessed from addresses, not read.
     pub inferred: bool,
 }
 
 /// A TCP connection that no descriptor has.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AddressRow {
     /// "AF_INET" or "AF_INET6".
     pub family: String,
@@ -182,11 +183,11 @@ pub struct AddressRow {
     pub peer: Option<String>,
     /// "local port": the process listens on it. "peer address": the process has other
     /// connections to it.
-    pub attributed_by: &'static str,
+    pub attributed_by: Cow<'static, str>,
 }
 
 /// Rows with something in common.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SocketGroup {
     /// The state, the peer, or the owner's type.
     pub key: String,
@@ -251,7 +252,7 @@ impl SocketRow {
         match (&self.owner, &self.python) {
             (Some(owner), _) => {
                 let protocol = owner.protocol.as_ref().map(|name| format!(" with {name}"));
-                let role = owner.role.map(|role| format!(" ({role})"));
+                let role = owner.role.as_ref().map(|role| format!(" ({role})"));
                 let (protocol, role) = (protocol.unwrap_or_default(), role.unwrap_or_default());
                 format!("{}{protocol}{role}", owner.class)
             }

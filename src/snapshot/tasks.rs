@@ -1,7 +1,7 @@
 //! asyncio: event loops, tasks, and who waits for whom.
 
 use super::{CaptureInfo, FrameRow, ProcessInfo};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The document of `tasks --json`.
@@ -35,7 +35,7 @@ impl TasksDocument {
 }
 
 /// An object by address and type.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectRef {
     /// Where it is.
     pub address: String,
@@ -45,7 +45,7 @@ pub struct ObjectRef {
 }
 
 /// An event loop.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LoopRow {
     /// Where it is.
     pub address: String,
@@ -80,7 +80,7 @@ pub struct LoopRow {
 }
 
 /// A task.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TaskRow {
     /// Where it is.
     pub address: String,
@@ -118,7 +118,7 @@ pub struct TaskRow {
 }
 
 /// The future a task waits for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitingFor {
     /// Where it is.
     pub address: String,
@@ -136,7 +136,7 @@ pub struct WaitingFor {
 }
 
 /// Coroutines of one function that were made and not started.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotStartedRow {
     /// Qualified name.
     pub coroutine: String,
@@ -149,7 +149,7 @@ pub struct NotStartedRow {
 }
 
 /// The tasks found in the heap, held against the interpreter's own lists of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistryCheck {
     /// Tasks in those lists, ended ones included up to 3.13; `null` when they cannot be read.
     pub tasks: Option<u64>,

@@ -114,7 +114,7 @@ impl<'d, 'c, 'm> Finder<'d, 'c, 'm> {
                 .map(|metric| (metric.name.as_str(), total(&summary, &metric.name)))
                 .collect();
             let level = self.describer.total_level(entry, summary.count, &totals)?;
-            summary.level = level.map(|level| level.name());
+            summary.level = level.map(|level| level.name().into());
             merge(kinds.entry(entry.kind.clone()).or_default(), summary);
         }
         Ok((kinds, unreadable))
@@ -155,7 +155,7 @@ fn add(summary: &mut ResourceSummary, resource: &Resource<'_>, numbers: bool) {
         }
     }
     if let Some(level) = resource.level {
-        *summary.over_limit.entry(level.name()).or_default() += 1;
+        *summary.over_limit.entry(level.name().into()).or_default() += 1;
     }
 }
 
@@ -175,7 +175,7 @@ fn merge(into: &mut ResourceSummary, from: ResourceSummary) {
         *into.over_limit.entry(level).or_default() += count;
     }
     // "critical" comes before "warn", also by the alphabet.
-    into.level = match (into.level, from.level) {
+    into.level = match (into.level.take(), from.level) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     };
@@ -238,7 +238,7 @@ pub(super) fn row(resource: &Resource<'_>) -> ResourceRow {
         show,
         fd: fd.and_then(|(_, answer)| answer.as_int()),
         links: links.collect(),
-        level: resource.level.map(|level| level.name()),
+        level: resource.level.map(|level| level.name().into()),
         unknown,
     }
 }

@@ -7,6 +7,7 @@ use crate::process::{Descriptor, Process};
 use crate::snapshot::sockets::{
     AddressRow, DescriptorState, PythonSocket, SocketOwner, SocketRow, SocketsSummary,
 };
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Where libpq connects to: PostgreSQL's port and PgBouncer's, and the name of the Unix socket.
@@ -280,7 +281,7 @@ impl Join<'_> {
                 state: row.state.to_string(),
                 local: row.local.as_ref().map(ToString::to_string),
                 peer: row.peer.as_ref().map(ToString::to_string),
-                attributed_by,
+                attributed_by: attributed_by.into(),
             });
         }
         joined
@@ -372,9 +373,9 @@ fn snapshot_owner(owner: &Owner) -> SocketOwner {
     SocketOwner {
         class: owner.class.name().to_owned(),
         address: Some(owner.address.to_string()),
-        attribute: owner.attribute,
+        attribute: owner.attribute.map(Into::into),
         protocol: owner.protocol.clone(),
-        role: owner.role,
+        role: owner.role.map(Into::into),
         tls: owner.tls,
         inferred: false,
     }
@@ -402,9 +403,9 @@ fn leads_to_postgres(facts: &Facts) -> bool {
     }
 }
 
-fn flag_names(flags: i32) -> Vec<&'static str> {
+fn flag_names(flags: i32) -> Vec<Cow<'static, str>> {
     let known = [(libc::O_CLOEXEC, "cloexec"), (libc::O_NONBLOCK, "nonblocking")];
-    known.into_iter().filter(|(flag, _)| flags & flag != 0).map(|(_, name)| name).collect()
+    known.into_iter().filter(|(flag, _)| flags & flag != 0).map(|(_, name)| name.into()).collect()
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ pub fn write_try(
             entry.kind
         )?;
     }
-    if let Some(level) = document.kinds.get(&entry.kind).and_then(|summary| summary.level) {
+    if let Some(level) = document.kinds.get(&entry.kind).and_then(|summary| summary.level.as_ref()) {
         writeln!(out, "\n{WARN}{level}:{WARN:#} all of them together are over a total limit")?;
     }
     Ok(())
@@ -92,7 +92,7 @@ fn write_row(out: &mut impl Write, entry: &EntryRow, row: &ResourceRow) -> io::R
         let shown = row.links.get(&expression.name).cloned();
         add("link", &expression.name, value(&expression.name, shown), &expression.text);
     }
-    if let Some(level) = row.level {
+    if let Some(level) = &row.level {
         add("limit", level, "passed".to_owned(), &conditions(&entry.limits));
     }
     table::write(out, &table)

@@ -62,6 +62,6 @@ fn totals(summary: &ResourceSummary) -> String {
         summary.totals.iter().map(|(name, total)| format!("{name} {total}")).collect();
     parts.extend(summary.unknown.iter().map(|(name, count)| format!("{name} unknown of {count}")));
     parts.extend(summary.over_limit.iter().map(|(level, count)| format!("{level}: {count}")));
-    parts.extend(summary.level.map(|level| format!("{level}: all together")));
+    parts.extend(summary.level.as_ref().map(|level| format!("{level}: all together")));
     parts.join(", ")
 }

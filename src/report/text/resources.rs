@@ -17,7 +17,7 @@ pub fn write(out: &mut impl Write, document: &ResourcesDocument) -> io::Result<(
             summary.states.iter().map(|(state, count)| format!("{count} {state}")).collect();
         write!(out, "{BOLD}{kind}{BOLD:#}  {}", number(summary.count))?;
         writeln!(out, ": {}", escape(&states.join(", ")))?;
-        if let Some(level) = summary.level {
+        if let Some(level) = &summary.level {
             writeln!(out, "{WARN}{level}:{WARN:#} together they are over a limit")?;
         }
         let rows: Vec<&ResourceRow> =
@@ -47,7 +47,7 @@ fn write_kind(out: &mut impl Write, rows: &[&ResourceRow]) -> io::Result<()> {
     for row in rows {
         let mut cells = vec![row.address.clone()];
         let state = row.state.as_deref().unwrap_or("unknown");
-        cells.push(match row.level {
+        cells.push(match &row.level {
             Some(level) => format!("{} ({level})", escape(state)),
             None => escape(state).into_owned(),
         });

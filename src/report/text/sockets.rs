@@ -101,9 +101,9 @@ fn owner(row: &SocketRow) -> String {
     let mut parts = Vec::new();
     if let Some(owner) = &row.owner {
         parts.push(owner.class.clone());
-        parts.extend(owner.attribute.map(|attribute| format!(".{attribute}")));
+        parts.extend(owner.attribute.as_ref().map(|attribute| format!(".{attribute}")));
         parts.extend(owner.address.as_ref().map(|address| format!(" at {address}")));
-        parts.extend(owner.role.map(|role| format!(" ({role})")));
+        parts.extend(owner.role.as_ref().map(|role| format!(" ({role})")));
         parts.extend(owner.tls.then(|| " (TLS)".to_owned()));
         parts.extend(owner.protocol.as_ref().map(|name| format!(" with {name}")));
         parts.extend(owner.inferred.then(|| " (inferred)".to_owned()));
@@ -131,7 +131,7 @@ fn write_by_address(out: &mut impl Write, rows: &[AddressRow]) -> io::Result<()>
         let (local, peer) = (row.local.as_deref(), row.peer.as_deref());
         let end = if row.attributed_by == "local port" { local } else { peer };
         let end = end.unwrap_or("?").to_owned();
-        *groups.entry((&row.state, row.attributed_by, end)).or_default() += 1;
+        *groups.entry((&row.state, row.attributed_by.as_ref(), end)).or_default() += 1;
     }
     writeln!(
         out,
