@@ -96,6 +96,26 @@ pub(super) struct Picture<T> {
     pub(super) notes: Vec<String>,
 }
 
+impl<T> Picture<T> {
+    /// The answer, and how it was obtained.
+    pub(super) fn split(self) -> (T, Picture<()>) {
+        let picture = Picture {
+            value: (),
+            consistent: self.consistent,
+            mode: self.mode,
+            reason: self.reason,
+            pause: self.pause,
+            total_pause: self.total_pause,
+            stats: self.stats,
+            attempts: self.attempts,
+            held: self.held,
+            os: self.os,
+            notes: self.notes,
+        };
+        (self.value, picture)
+    }
+}
+
 /// One attempt.
 pub(super) struct Attempt<T> {
     pub(super) reading: Option<Reading<T>>,

@@ -148,13 +148,13 @@ impl Target {
         Ok(describe::process_info(self, &self.process.identity()?))
     }
 
-    fn kernel_names(&self) -> BTreeMap<i32, String> {
+    pub(super) fn kernel_names(&self) -> BTreeMap<i32, String> {
         let threads = self.process.threads().unwrap_or_default();
         threads.into_iter().map(|thread| (thread.tid, thread.name)).collect()
     }
 }
 
-fn totals(tasks: &[TaskRow]) -> BTreeMap<String, u64> {
+pub(super) fn totals(tasks: &[TaskRow]) -> BTreeMap<String, u64> {
     let mut totals = BTreeMap::new();
     for task in tasks {
         let state = task.state.as_deref().unwrap_or("unknown");

@@ -13,9 +13,11 @@ mod error;
 mod forked;
 mod mode;
 mod resources;
+mod samples;
 mod sockets;
 mod sources;
 mod target;
+mod whole;
 
 pub use capture::CaptureOptions;
 pub use collect::resources::Selection;
@@ -23,3 +25,4 @@ pub use documents::StackOptions;
 pub use error::{AttachError, Trouble};
 pub use mode::CaptureMode;
 pub use target::Target;
+pub use whole::WholeOptions;

@@ -6,90 +6,73 @@
 //! rows are found by inode. What changed in between is asked again, and is "unknown" when that
 //! does not settle it.
 
+mod around;
 mod join;
 
+pub(super) use around::Around;
+
 use super::capture::{CaptureOptions, Reading, Subject};
+use super::collect::sockets::SocketHeap;
 use super::documents::capture_info;
-use super::{AttachError, CaptureMode, Target, collect};
+use super::{AttachError, Target, collect};
 use crate::memory::LiveMemory;
 use crate::process::net::SocketTables;
-use crate::process::{Descriptor, Process, ProcessError};
 use crate::snapshot::{Coverage, SocketsDocument, VERSION};
-use join::{Join, Listing};
-use std::collections::HashSet;
+use join::{Join, Joined, Listing};
 use std::time::{Duration, Instant};
 
 /// How long a descriptor must have been open before it is said to have no Python owner: between
 /// `accept4()` and the socket object a thread waits for the GIL, several switch intervals (of 5 ms)
 /// when others are busy.
-const LEAST_AGE: Duration = Duration::from_millis(30);
+pub(super) const LEAST_AGE: Duration = Duration::from_millis(30);
 
-/// What the kernel says close to the capture.
-struct Near {
-    descriptors: Vec<Descriptor>,
-    /// `None` while the target stands still: the tables can wait until it runs.
-    tables: Option<SocketTables>,
-}
-
-impl Near {
-    fn read(process: &Process, held: bool) -> Result<Self, ProcessError> {
-        let descriptors = process.descriptors()?;
-        let tables = if held { None } else { Some(tables(process, &descriptors)?) };
-        Ok(Self { descriptors, tables })
+/// Socket objects, descriptors and tables joined.
+pub(super) fn join(
+    target: &Target,
+    heap: &SocketHeap,
+    listing: &Listing,
+    tables: &SocketTables,
+) -> Joined {
+    let live = LiveMemory::new(&target.process);
+    Join {
+        process: &target.process,
+        memory: &live,
+        type_offset: target.layout.structs.object.ob_type.offset,
+        fd_offset: target.layout.structs.socket.map(|fields| fields.fd.offset),
+        heap,
+        listing,
+        tables,
     }
+    .rows()
 }
 
-fn tables(process: &Process, descriptors: &[Descriptor]) -> Result<SocketTables, ProcessError> {
-    let inodes: HashSet<u64> = descriptors.iter().filter_map(Descriptor::socket).collect();
-    process.socket_tables(&inodes)
+/// What the tables leave out, in words.
+pub(super) fn note(tables: &SocketTables) -> Option<String> {
+    let missing = tables.missing.join(", ");
+    (!missing.is_empty())
+        .then(|| format!("the kernel has no tables of {missing}, or does not show them"))
 }
 
 impl Target {
     /// The sockets of the process: state, addresses, queues, objects and owners.
     pub fn sockets(&self, options: &CaptureOptions) -> Result<SocketsDocument, AttachError> {
         let begun = Instant::now();
-        let maps = self.process.maps()?;
-        let mut earlier = self.process.descriptors()?;
+        let mut around = Around::begin(&self.process, options.mode)?;
         std::thread::sleep(LEAST_AGE);
-        let mut failed = None;
-        let live = options.mode == CaptureMode::Live;
         let mut picture = self.picture(options, Subject::Heap, &mut |view| {
-            // A copy can wait; what the kernel says cannot. A live picture is not of one instant:
-            // there the listings enclose it.
-            let mut near = if live { None } else { Some(Near::read(&self.process, view.held)) };
-            let known = match &near {
-                Some(Ok(near)) => &near.descriptors,
-                _ => &earlier,
-            };
+            around.picture(view.held);
             let heap = collect::sockets::collect(
                 view.python,
                 self.runtime,
                 view.interpreters,
-                known,
-                &maps,
+                around.descriptors(),
+                around.maps(),
             )?;
-            let consistent = heap.consistent;
-            match near.take().unwrap_or_else(|| Near::read(&self.process, false)) {
-                Ok(near) => {
-                    let next = near.descriptors.clone();
-                    let listing = Listing::new(&earlier, near.descriptors, view.held);
-                    earlier = next;
-                    Ok(Reading { consistent, value: (heap, listing, near.tables) })
-                }
-                Err(error) => {
-                    failed = Some(error);
-                    Ok(Reading { consistent, value: (heap, Listing::default(), None) })
-                }
-            }
+            around.pictured();
+            Ok(Reading { consistent: heap.consistent, value: heap })
         })?;
-        if let Some(error) = failed {
-            return Err(error.into());
-        }
-        let (heap, listing, tables) = std::mem::take(&mut picture.value);
-        let tables = match tables {
-            Some(tables) => tables,
-            None => self::tables(&self.process, listing.descriptors())?,
-        };
+        let (listing, tables) = around.finish()?;
+        let heap = std::mem::take(&mut picture.value);
         let coverage = Coverage {
             objects: Some(heap.walked),
             unreadable: heap.unreadable,
@@ -98,21 +81,8 @@ impl Target {
             ..Coverage::default()
         };
         let mut notes = heap.notes.clone();
-        if !tables.missing.is_empty() {
-            let missing = tables.missing.join(", ");
-            notes.push(format!("the kernel has no tables of {missing}, or does not show them"));
-        }
-        let live = LiveMemory::new(&self.process);
-        let joined = Join {
-            process: &self.process,
-            memory: &live,
-            type_offset: self.layout.structs.object.ob_type.offset,
-            fd_offset: self.layout.structs.socket.map(|fields| fields.fd.offset),
-            heap: &heap,
-            listing: &listing,
-            tables: &tables,
-        }
-        .rows();
+        notes.extend(note(&tables));
+        let joined = join(self, &heap, &listing, &tables);
         Ok(SocketsDocument {
             schema: SocketsDocument::SCHEMA,
             pyattach: VERSION,

@@ -61,6 +61,20 @@ impl Python<'_> {
         }
     }
 
+    /// The values of the first `limit` attributes in the instance's dict or inline values.
+    pub fn attribute_values(&self, object: Address, limit: usize) -> Result<Vec<Address>> {
+        let class = self.type_of(object)?;
+        let mut values = Vec::new();
+        self.visit_attributes(object, &class, &mut |_, value| {
+            values.push(value);
+            Ok(match values.len() < limit {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            })
+        })?;
+        Ok(values)
+    }
+
     /// Calls `visit` with name and value of each attribute in the instance's dict or inline
     /// values.
     pub(super) fn visit_attributes(

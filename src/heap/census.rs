@@ -22,6 +22,19 @@ pub struct TypeCount {
     pub shallow_bytes: u64,
 }
 
+/// The objects of one collector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CollectorCount {
+    /// The id of its interpreter.
+    pub interpreter: i64,
+    /// A collection was running.
+    pub collecting: bool,
+    /// Objects of the generations, the youngest first.
+    pub generations: Vec<u64>,
+    /// Objects of the permanent generation.
+    pub permanent: u64,
+}
+
 /// What the lists of all interpreters hold.
 #[derive(Debug, Default)]
 pub struct Census {
@@ -33,6 +46,8 @@ pub struct Census {
     pub permanent: u64,
     /// Objects whose type could not be read; counted in `objects`, in no type.
     pub untyped: u64,
+    /// What each collector has.
+    pub collectors: Vec<CollectorCount>,
     /// Lists that did not close. Empty means that nothing was lost.
     pub breaks: Vec<Break>,
     /// A collection was running: objects it holds on the side are not counted.
@@ -74,8 +89,8 @@ pub fn take(
 ) -> Result<Census, ObjectError> {
     let mut census = Census::default();
     let mut tallies = Tallies::new(python, wanted);
-    for (_, state) in collectors(python, runtime, interpreters)? {
-        take_one(python, &state, &mut tallies, &mut census)?;
+    for (interpreter, state) in collectors(python, runtime, interpreters)? {
+        take_one(python, interpreter.id, &state, &mut tallies, &mut census)?;
     }
     tallies.finish(&mut census);
     Ok(census)
@@ -83,11 +98,18 @@ pub fn take(
 
 fn take_one(
     python: &Python<'_>,
+    interpreter: i64,
     state: &GcState,
     tallies: &mut Tallies<'_, '_>,
     census: &mut Census,
 ) -> Result<(), ObjectError> {
     census.collecting |= state.collecting;
+    let mut count = CollectorCount {
+        interpreter,
+        collecting: state.collecting,
+        generations: Vec::new(),
+        permanent: 0,
+    };
     for generation in &state.generations {
         let before = census.objects;
         let broken = walk(python, generation.head, state.collecting, |object| {
@@ -95,10 +117,14 @@ fn take_one(
             tallies.add(&object);
         })?;
         census.breaks.extend(broken);
-        if generation.number.is_none() {
-            census.permanent += census.objects - before;
+        let found = census.objects - before;
+        match generation.number {
+            Some(_) => count.generations.push(found),
+            None => count.permanent += found,
         }
     }
+    census.permanent += count.permanent;
+    census.collectors.push(count);
     tallies.error.map_or(Ok(()), |error| Err(ObjectError::from(error)))?;
     if let Some(tracked) = state.tracked {
         census.expected = Some(census.expected.unwrap_or(0).saturating_add(tracked));

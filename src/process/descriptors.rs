@@ -130,9 +130,15 @@ impl Process {
 
     /// Most descriptors that it may have (`RLIMIT_NOFILE`, the soft limit).
     pub fn descriptor_limit(&self) -> Option<u64> {
+        self.limit("Max open files")
+    }
+
+    /// A soft limit, by the name that `/proc/PID/limits` has for it; `None` when it is unlimited
+    /// or cannot be read.
+    pub fn limit(&self, name: &str) -> Option<u64> {
         let text = self.read("limits").ok()?;
         let text = String::from_utf8_lossy(&text);
-        let line = text.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
         line.split_ascii_whitespace().next()?.parse().ok()
     }
 

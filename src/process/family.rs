@@ -36,7 +36,49 @@ fn is_match(pid: i32, matches: &impl Fn(&str) -> bool) -> bool {
     }
 }
 
+/// A child process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Child {
+    /// Its number.
+    pub pid: i32,
+    /// The kernel's name of it.
+    pub name: String,
+    /// It has ended, and nobody has asked how.
+    pub zombie: bool,
+}
+
+/// Calls `each` with the number and the line of every process.
+fn each_process(mut each: impl FnMut(i32, Stat)) -> std::io::Result<()> {
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let stat = read_bounded(&format!("/proc/{pid}/stat"));
+        if let Some(stat) = stat.ok().and_then(|text| Stat::parse(&text)) {
+            each(pid, stat);
+        }
+    }
+    Ok(())
+}
+
 impl Process {
+    /// Its own children, zombies included, in ascending order.
+    ///
+    /// # Errors
+    /// Gone, reused, or `/proc` cannot be listed.
+    pub fn own_children(&self) -> Result<Vec<Child>, ProcessError> {
+        let mut found = Vec::new();
+        let listed = each_process(|pid, stat| {
+            if stat.ppid == self.pid {
+                found.push(Child { pid, zombie: stat.has_ended(), name: stat.comm });
+            }
+        });
+        listed.map_err(|e| self.io("listing /proc", e))?;
+        found.sort_unstable_by_key(|child| child.pid);
+        self.check()?;
+        Ok(found)
+    }
+
     /// The numbers of its children, or of all its descendants, in ascending order.
     ///
     /// A picture taken while processes come and go: open each one and expect some to be gone.
@@ -45,17 +87,8 @@ impl Process {
     /// Gone, reused, or `/proc` cannot be listed.
     pub fn children(&self, recursive: bool) -> Result<Vec<i32>, ProcessError> {
         let mut by_parent: HashMap<i32, Vec<i32>> = HashMap::new();
-        let entries = std::fs::read_dir("/proc").map_err(|e| self.io("listing /proc", e))?;
-        for entry in entries.flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok())
-            else {
-                continue;
-            };
-            let stat = read_bounded(&format!("/proc/{pid}/stat"));
-            if let Some(stat) = stat.ok().and_then(|text| Stat::parse(&text)) {
-                by_parent.entry(stat.ppid).or_default().push(pid);
-            }
-        }
+        each_process(|pid, stat| by_parent.entry(stat.ppid).or_default().push(pid))
+            .map_err(|e| self.io("listing /proc", e))?;
         // Taking each parent's list out makes the walk end even if the numbers, read one
         // after the other, form a circle.
         let mut found = by_parent.remove(&self.pid).unwrap_or_default();

@@ -4,6 +4,7 @@
 //! start time) is asked again after every answer, so that what we say never comes from
 //! another process which got the same number. Everything read from `/proc` is bounded.
 
+mod activity;
 mod descriptors;
 mod error;
 mod family;
@@ -19,9 +20,10 @@ mod stat;
 mod stop;
 mod tasks;
 
+pub use activity::Activity;
 pub use descriptors::{Descriptor, DescriptorKind};
 pub use error::ProcessError;
-pub use family::python_processes;
+pub use family::{Child, python_processes};
 pub use fork::{Ending, ForkError, ForkPlan, FrozenChild};
 pub use identity::{Identity, Namespaces};
 pub use image::ProgramImage;

@@ -32,6 +32,10 @@ pub struct Whole {
     pub kinds: BTreeMap<String, ResourceSummary>,
     /// The resources one by one, those of a kind together.
     pub resources: Vec<ResourceRow>,
+    /// Which code has a resource at hand, by the resource's address: it is in a local variable of
+    /// a thread or a task that has not ended, or in an attribute of such an object. Resources
+    /// without an entry are held by something else. `null` when that was too much to look at.
+    pub used: Option<BTreeMap<String, Vec<User>>>,
     /// Sockets joined with the kernel's tables.
     pub sockets: Sockets,
     /// Event loops and tasks.
@@ -70,6 +74,16 @@ pub struct CollectorRow {
     pub generations: Vec<u64>,
     /// Objects of the permanent generation.
     pub permanent: u64,
+}
+
+/// What has a resource at hand.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum User {
+    /// A task, by its address.
+    Task(String),
+    /// A thread, by its ident as [`ThreadRow::ident`] has it.
+    Thread(String),
 }
 
 /// As `sockets` has them.
@@ -152,5 +166,20 @@ impl Whole {
     /// Open descriptors of all kinds.
     pub fn open_descriptors(&self) -> u64 {
         self.sockets.summary.descriptors.values().sum()
+    }
+}
+
+impl LoopSample {
+    /// The loop may still be in the same turn: by its own mark, or else by an equal stack.
+    pub fn is_same_turn(&self, other: &Self) -> bool {
+        match (&self.turn, &other.turn) {
+            (Some(one), Some(two)) => one == two,
+            _ => {
+                let place =
+                    |frame: &FrameRow| (frame.file.clone(), frame.function.clone(), frame.line);
+                self.stack.len() == other.stack.len()
+                    && self.stack.iter().map(place).eq(other.stack.iter().map(place))
+            }
+        }
     }
 }

@@ -52,7 +52,7 @@ pub fn collect(
     })
 }
 
-fn totals(census: &Census) -> ObjectTotals {
+pub(super) fn totals(census: &Census) -> ObjectTotals {
     let mut names: FxHashMap<&str, u32> = FxHashMap::default();
     for row in &census.types {
         *names.entry(row.class.name()).or_default() += 1;

@@ -11,7 +11,7 @@ use crate::snapshot::{FrameRow, ThreadRow};
 use std::collections::BTreeMap;
 
 /// `SYS_futex` on x86_64.
-const FUTEX: u64 = 202;
+pub(in crate::attach) const FUTEX: u64 = 202;
 
 /// What is known of a thread from the operating system, by its id in our pid namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -198,7 +198,7 @@ pub fn syscall_name(number: u64) -> String {
     known.map_or_else(|| format!("number {number}"), |call| call.name().to_owned())
 }
 
-pub(super) fn frame_row(frame: &Frame) -> FrameRow {
+pub(in crate::attach) fn frame_row(frame: &Frame) -> FrameRow {
     FrameRow {
         function: frame.code.name.clone(),
         qualname: frame.qualname().map(str::to_owned),

@@ -7,6 +7,8 @@ mod native_ids;
 pub mod resources;
 pub mod sockets;
 pub mod tasks;
+mod usage;
+pub mod whole;
 
 /// What ends a collection: memory that is gone or denied, or a structure so broken that there
 /// is nothing to show.

@@ -16,18 +16,15 @@ const LIBPQ_SOCKET: &[u8] = b"/.s.PGSQL.";
 
 /// The descriptors right after the capture, and which of them changed around it.
 #[derive(Debug, Default)]
-pub(super) struct Listing {
+pub(in crate::attach) struct Listing {
     descriptors: Vec<Descriptor>,
     /// Numbers that were not the same thing before.
     changed: BTreeSet<i32>,
-    /// The descriptors are of the instant of the capture.
-    exact: bool,
 }
 
 impl Listing {
-    /// From the listings before and after, both in ascending order. `exact`: the later one was
-    /// made while the target stood still.
-    pub(super) fn new(before: &[Descriptor], after: Vec<Descriptor>, exact: bool) -> Self {
+    /// From the listings before and after, both in ascending order.
+    pub(super) fn new(before: &[Descriptor], after: Vec<Descriptor>) -> Self {
         let mut changed = BTreeSet::new();
         let (mut left, mut right) = (before.iter().peekable(), after.iter().peekable());
         loop {
@@ -39,7 +36,7 @@ impl Listing {
                 changed.insert(fd);
             }
         }
-        Self { descriptors: after, changed, exact }
+        Self { descriptors: after, changed }
     }
 
     /// The later listing.
@@ -54,7 +51,7 @@ impl Listing {
 }
 
 /// Everything that is joined, and the ways to ask again.
-pub(super) struct Join<'j> {
+pub(in crate::attach) struct Join<'j> {
     pub(super) process: &'j Process,
     /// The running process.
     pub(super) memory: &'j LiveMemory,
@@ -68,10 +65,10 @@ pub(super) struct Join<'j> {
 
 /// The result.
 #[derive(Debug, Default)]
-pub(super) struct Joined {
-    pub(super) rows: Vec<SocketRow>,
-    pub(super) by_address: Vec<AddressRow>,
-    pub(super) summary: SocketsSummary,
+pub(in crate::attach) struct Joined {
+    pub(in crate::attach) rows: Vec<SocketRow>,
+    pub(in crate::attach) by_address: Vec<AddressRow>,
+    pub(in crate::attach) summary: SocketsSummary,
 }
 
 /// What is known of the socket behind a descriptor.
@@ -107,7 +104,7 @@ impl From<&KernelSocket> for Facts {
 
 impl Join<'_> {
     /// Joins.
-    pub(super) fn rows(&self) -> Joined {
+    pub(in crate::attach) fn rows(&self) -> Joined {
         let mut joined = Joined::default();
         let mut naming: HashMap<i32, Vec<&SocketObject>> = HashMap::new();
         for object in &self.heap.objects {
@@ -192,8 +189,7 @@ impl Join<'_> {
 
     /// The object of the picture named the descriptor as it was listed.
     fn is_of(&self, object: &SocketObject, descriptor: &Descriptor) -> bool {
-        self.listing.exact
-            || !self.listing.changed.contains(&descriptor.fd)
+        !self.listing.changed.contains(&descriptor.fd)
             || (self.still_names(object)
                 && self.process.descriptor(descriptor.fd).as_ref() == Some(&descriptor.kind))
     }
@@ -224,13 +220,13 @@ impl Join<'_> {
     ) -> SocketRow {
         let changed = self.listing.changed.contains(&descriptor.fd);
         let unknown = SocketRow { descriptor: DescriptorState::Unknown, ..row.clone() };
-        if facts.lost || (changed && !self.listing.exact) {
+        if facts.lost || changed {
             return unknown;
         }
         if let Some(owner) = self.heap.owners.of_descriptor(descriptor.fd) {
             return SocketRow { owner: Some(snapshot_owner(owner)), ..row };
         }
-        if changed || self.process.descriptor(descriptor.fd).as_ref() != Some(&descriptor.kind) {
+        if self.process.descriptor(descriptor.fd).as_ref() != Some(&descriptor.kind) {
             return unknown;
         }
         if *libpq > 0 && leads_to_postgres(facts) {
@@ -421,7 +417,7 @@ mod tests {
     fn what_changed_between_two_listings() {
         let before = [socket(3, 30), socket(4, 40), socket(5, 50), socket(9, 90)];
         let after = vec![socket(3, 30), socket(5, 51), socket(6, 60), socket(9, 90)];
-        let listing = Listing::new(&before, after, false);
+        let listing = Listing::new(&before, after);
         assert_eq!(listing.changed, BTreeSet::from([4, 5, 6]));
         assert_eq!(listing.get(6), Some(&socket(6, 60)));
         assert_eq!(listing.get(4), None);

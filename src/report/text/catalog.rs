@@ -56,7 +56,8 @@ pub fn write_try(
             entry.kind
         )?;
     }
-    if let Some(level) = document.kinds.get(&entry.kind).and_then(|summary| summary.level.as_ref()) {
+    if let Some(level) = document.kinds.get(&entry.kind).and_then(|summary| summary.level.as_ref())
+    {
         writeln!(out, "\n{WARN}{level}:{WARN:#} all of them together are over a total limit")?;
     }
     Ok(())

@@ -72,20 +72,46 @@ pub fn collect(
     descriptors: &[Descriptor],
     maps: &[Mapping],
 ) -> Result<SocketHeap, Problem> {
-    let parts: RefCell<FxHashMap<Address, Part>> = RefCell::default();
-    let wanted = |class: &Type| match part_of(python, class) {
-        Some(part) => parts.borrow_mut().insert(class.address, part).is_none(),
-        None => false,
-    };
+    let types = SocketTypes::default();
+    let wanted = |class: &Type| types.wants(python, class);
     let census = census::take(python, runtime, interpreters, &wanted)?;
-    let parts = parts.into_inner();
+    from_census(python, interpreters, &census, types, descriptors, maps)
+}
+
+/// The types whose instances the walk is to keep for us.
+#[derive(Debug, Default)]
+pub(super) struct SocketTypes(RefCell<FxHashMap<Address, Part>>);
+
+impl SocketTypes {
+    /// True when the instances of `class` are wanted.
+    pub(super) fn wants(&self, python: &Python<'_>, class: &Type) -> bool {
+        match part_of(python, class) {
+            Some(part) => {
+                self.0.borrow_mut().insert(class.address, part);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// The socket objects and owners among what a walk has kept.
+pub(super) fn from_census(
+    python: &Python<'_>,
+    interpreters: &[Interpreter],
+    census: &Census,
+    types: SocketTypes,
+    descriptors: &[Descriptor],
+    maps: &[Mapping],
+) -> Result<SocketHeap, Problem> {
+    let parts = types.0.into_inner();
     let mut heap = SocketHeap {
         walked: census.objects,
         unreadable: census.untyped,
         broken_lists: census.breaks.len() as u64,
         collecting: census.collecting,
         consistent: census.is_consistent(),
-        notes: notes(&census),
+        notes: notes(census),
         ..SocketHeap::default()
     };
     let mut base = None;

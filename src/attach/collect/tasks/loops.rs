@@ -16,7 +16,7 @@ const WAITS: [u64; 3] = [232, 281, 441];
 
 /// A thread and its stack.
 pub(super) struct ThreadStack {
-    ident: u64,
+    pub(super) ident: u64,
     tid: Option<i32>,
     name: Option<String>,
     syscall: Option<u64>,

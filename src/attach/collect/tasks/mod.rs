@@ -13,7 +13,7 @@ use super::dump::{OsThreads, frame_row};
 use crate::cpython::{
     AwaitChain, Frame, FutureState, Interpreter, Progress, Python, Runtime, Task, Type,
 };
-use crate::heap::census;
+use crate::heap::census::{self, Census};
 use crate::memory::Address;
 use crate::snapshot::secrets::mask_text;
 use crate::snapshot::tasks::{LoopRow, NotStartedRow, RegistryCheck, TaskRow, WaitingFor};
@@ -98,6 +98,35 @@ impl Wanted {
     }
 }
 
+/// The types whose instances the walk is to keep for us.
+#[derive(Debug, Default)]
+pub(super) struct TaskTypes(RefCell<FxHashMap<Address, Wanted>>);
+
+impl TaskTypes {
+    /// True when the instances of `class` are wanted.
+    pub(super) fn wants(&self, python: &Python<'_>, class: &Type) -> bool {
+        match Wanted::of(python, class) {
+            Some(kind) => {
+                self.0.borrow_mut().insert(class.address, kind);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// Is shown each frame that was read, and the task or else the thread that it is of.
+pub(super) type EachFrame<'f> = dyn FnMut(FrameOf, &Frame) -> Result<(), Problem> + 'f;
+
+/// Whose frame it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum FrameOf {
+    /// Of a task that has not ended.
+    Task(Address),
+    /// Of a thread, by its ident.
+    Thread(u64),
+}
+
 /// Reads loops and tasks.
 pub fn collect(
     python: &Python<'_>,
@@ -105,13 +134,23 @@ pub fn collect(
     interpreters: &[Interpreter],
     os: &OsThreads,
 ) -> Result<TasksPicture, Problem> {
-    let kinds: RefCell<FxHashMap<Address, Wanted>> = RefCell::default();
-    let wanted = |class: &Type| match Wanted::of(python, class) {
-        Some(kind) => kinds.borrow_mut().insert(class.address, kind).is_none(),
-        None => false,
-    };
+    let types = TaskTypes::default();
+    let wanted = |class: &Type| types.wants(python, class);
     let census = census::take(python, runtime.address, interpreters, &wanted)?;
-    let kinds = kinds.into_inner();
+    from_census(python, runtime, interpreters, os, &census, types, &mut |_, _| Ok(()))
+}
+
+/// Reads the loops and tasks that a walk has kept.
+pub(super) fn from_census(
+    python: &Python<'_>,
+    runtime: &Runtime,
+    interpreters: &[Interpreter],
+    os: &OsThreads,
+    census: &Census,
+    types: TaskTypes,
+    each_frame: &mut EachFrame<'_>,
+) -> Result<TasksPicture, Problem> {
+    let kinds = types.0.into_inner();
     let of_kind = |kind: Wanted| {
         let kept = census.kept.iter().filter(|(class, _)| kinds.get(class) == Some(&kind));
         kept.flat_map(|(_, instances)| instances.iter().copied()).collect::<Vec<Address>>()
@@ -122,6 +161,16 @@ pub fn collect(
     }
     let registry = registry::check(python, interpreters, &tasks)?;
     let stacks = loops::thread_stacks(python, runtime, interpreters, os)?;
+    for stack in &stacks {
+        for frame in &stack.frames {
+            each_frame(FrameOf::Thread(stack.ident), frame)?;
+        }
+    }
+    for task in tasks.iter().filter(|task| task.state == Some(FutureState::Pending)) {
+        for frame in &task.chain.frames {
+            each_frame(FrameOf::Task(task.address), frame)?;
+        }
+    }
     let running = Running::find(python, &tasks, &stacks)?;
     let awaited_by = awaited_by::of(python, &tasks)?;
     let mut counts = states_by_loop(&tasks);

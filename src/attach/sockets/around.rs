@@ -1,0 +1,87 @@
+//! What the kernel says around a capture: descriptors before and after it, and socket tables.
+//!
+//! Nothing is listed while the target stands still. Where it is read after its release (a copy,
+//! a fork), the later listing comes first and the walk of the heap can wait.
+
+use super::join::Listing;
+use crate::attach::{AttachError, CaptureMode};
+use crate::process::net::SocketTables;
+use crate::process::{Descriptor, Mapping, Process, ProcessError};
+use std::collections::HashSet;
+
+/// What the kernel says close to the capture.
+struct Near {
+    descriptors: Vec<Descriptor>,
+    tables: SocketTables,
+}
+
+impl Near {
+    fn read(process: &Process) -> Result<Self, ProcessError> {
+        let descriptors = process.descriptors()?;
+        let inodes: HashSet<u64> = descriptors.iter().filter_map(Descriptor::socket).collect();
+        let tables = process.socket_tables(&inodes)?;
+        Ok(Self { descriptors, tables })
+    }
+}
+
+/// The kernel's side of a capture, from before it until after it.
+pub(in crate::attach) struct Around<'p> {
+    process: &'p Process,
+    live: bool,
+    maps: Vec<Mapping>,
+    earlier: Vec<Descriptor>,
+    near: Option<Result<Near, ProcessError>>,
+}
+
+impl<'p> Around<'p> {
+    /// Lists the descriptors before the capture.
+    pub(in crate::attach) fn begin(
+        process: &'p Process,
+        mode: CaptureMode,
+    ) -> Result<Self, AttachError> {
+        let maps = process.maps()?;
+        let earlier = process.descriptors()?;
+        Ok(Self { process, live: mode == CaptureMode::Live, maps, earlier, near: None })
+    }
+
+    /// To be called when the heap's picture can be read. `held`: the target stands still.
+    pub(in crate::attach) fn picture(&mut self, held: bool) {
+        // What an earlier attempt listed is still from before this one.
+        if let Some(Ok(near)) = self.near.take() {
+            self.earlier = near.descriptors;
+        }
+        // A live picture is not of one instant: there the listings enclose it.
+        if !held && !self.live {
+            self.near = Some(Near::read(self.process));
+        }
+    }
+
+    /// The descriptors of the moment, as far as they are known.
+    pub(in crate::attach) fn descriptors(&self) -> &[Descriptor] {
+        match &self.near {
+            Some(Ok(near)) => &near.descriptors,
+            _ => &self.earlier,
+        }
+    }
+
+    /// The memory map from before the capture.
+    pub(in crate::attach) fn maps(&self) -> &[Mapping] {
+        &self.maps
+    }
+
+    /// To be called when the picture was read.
+    pub(in crate::attach) fn pictured(&mut self) {
+        if self.live {
+            self.near = Some(Near::read(self.process));
+        }
+    }
+
+    /// The two listings and the tables.
+    pub(in crate::attach) fn finish(self) -> Result<(Listing, SocketTables), ProcessError> {
+        let near = match self.near {
+            Some(near) => near?,
+            None => Near::read(self.process)?,
+        };
+        Ok((Listing::new(&self.earlier, near.descriptors), near.tables))
+    }
+}
