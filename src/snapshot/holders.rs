@@ -1,0 +1,206 @@
+//! Who holds what: the retention paths of many objects, grouped.
+
+use super::{CaptureInfo, ProcessInfo};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The document of `why --json`.
+#[derive(Debug, Clone, Serialize)]
+pub struct WhyDocument {
+    /// "pyattach.why/1"
+    pub schema: &'static str,
+    /// Version of pyattach.
+    pub pyattach: &'static str,
+    /// The process.
+    pub process: ProcessInfo,
+    /// How it was captured.
+    pub capture: CaptureInfo,
+    /// What was asked for.
+    pub selector: String,
+    /// The graph the answer comes from.
+    pub graph: GraphInfo,
+    /// Who holds them.
+    pub holders: Holders,
+}
+
+impl WhyDocument {
+    /// The schema's name and version.
+    pub const SCHEMA: &'static str = "pyattach.why/1";
+}
+
+/// How large the graph is and how much of it was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GraphInfo {
+    /// Objects: tracked ones and those they refer to.
+    pub objects: u64,
+    /// Of these, tracked by the collector.
+    pub tracked: u64,
+    /// References between them.
+    pub references: u64,
+    /// References found by looking for pointers in the bodies of C types.
+    pub inferred: u64,
+    /// Objects that could not be read.
+    pub unreadable: u64,
+    /// Objects that nothing reaches: garbage that waits for the collector.
+    pub garbage: u64,
+    /// Bytes of the garbage.
+    pub garbage_bytes: u64,
+    /// Objects with more references than were found: held from C.
+    pub held_from_c: u64,
+    /// C types that were scanned for pointers, with their number of instances.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub scanned_types: BTreeMap<String, u64>,
+}
+
+/// Who holds the objects that were asked for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Holders {
+    /// Objects that match.
+    pub total: u64,
+    /// Of these, garbage that waits for the collector; in no group.
+    pub garbage: u64,
+    /// Bytes that would be free without them: each counted once.
+    pub retained_bytes: u64,
+    /// Resources that would be free without them, by kind.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub retained: BTreeMap<String, u64>,
+    /// The groups, largest first.
+    pub groups: Vec<HolderGroup>,
+    /// Groups left out.
+    pub groups_not_shown: u64,
+    /// Objects in the groups left out.
+    pub objects_not_shown: u64,
+    /// Where they were made, most first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub sites: Vec<CreationSite>,
+    /// How to learn where they were made, when that is not known.
+    pub sites_hint: Option<String>,
+}
+
+/// Objects that are held the same way.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct HolderGroup {
+    /// Objects in the group.
+    pub count: u64,
+    /// Objects that were asked for.
+    pub total: u64,
+    /// What the path begins at: "module", "thread", "class", "interpreter", "c".
+    pub root: String,
+    /// From the root to the objects.
+    pub steps: Vec<PathStep>,
+    /// The steps as one line: "module app.gateway › class Gateway › _live › [item]".
+    pub path: String,
+    /// The container where the path fans out to the objects.
+    pub accumulation: Option<Accumulation>,
+    /// The class or function that owns the container, and where it is defined.
+    pub owner: Option<Owner>,
+    /// Where the thread is, when the path begins at a frame.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub live: Option<Location>,
+    /// A step of the path was found by looking for pointers in a C object.
+    pub inferred: bool,
+    /// Cutting this path sets the objects free: nothing else holds them.
+    pub only_holder: bool,
+    /// Other paths that must be cut as well.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub also: Vec<OtherHolder>,
+    /// Bytes that would be free without the objects of the group.
+    pub retained_bytes: u64,
+    /// Resources that would be free without them, by kind.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub retained: BTreeMap<String, u64>,
+    /// References from C beyond those found, when the path begins in C.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub from_c: Option<u64>,
+    /// Addresses of some of the objects.
+    pub examples: Vec<String>,
+}
+
+/// One step of a path.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathStep {
+    /// "module", "class", "global", "attribute", "item", "key", "closure", "local", "field", …
+    pub kind: String,
+    /// As shown.
+    pub text: String,
+    /// The type of the object the step leads to.
+    #[serde(rename = "type")]
+    pub class: String,
+}
+
+/// A container that holds many.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accumulation {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub class: String,
+    /// Where it is.
+    pub address: String,
+    /// Its `len()`, if it has one.
+    pub length: Option<u64>,
+    /// The path up to it.
+    pub path: String,
+}
+
+/// What owns a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// "class", "function", "module".
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Where it is defined.
+    pub location: Option<Location>,
+}
+
+/// A place in the program.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Location {
+    /// The file, as the target names it.
+    pub file: String,
+    /// The line; unknown of a class before 3.13 whose file cannot be read.
+    pub line: Option<u64>,
+}
+
+/// A second path to the same objects.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherHolder {
+    /// Objects of the group that it holds.
+    pub count: u64,
+    /// The path.
+    pub path: String,
+    /// Its container.
+    pub accumulation: Option<Accumulation>,
+}
+
+/// Where objects were made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreationSite {
+    /// How many.
+    pub count: u64,
+    /// "tracemalloc", "asyncio debug".
+    pub source: String,
+    /// Innermost first.
+    pub frames: Vec<Location>,
+}
+
+/// A leak that one picture proves.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Proven {
+    /// "task", "future"
+    pub kind: String,
+    /// How many.
+    pub count: u64,
+    /// Waiting in all.
+    pub waiting: u64,
+    /// What they wait for: the function and the line of the innermost frame.
+    pub waits_in: Option<String>,
+    /// Where that is.
+    pub location: Option<Location>,
+    /// Addresses of some.
+    pub examples: Vec<String>,
+    /// Why this is a proof, or what weakens it.
+    pub reason: String,
+    /// Who holds them.
+    pub holders: Vec<HolderGroup>,
+}
