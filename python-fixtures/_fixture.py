@@ -254,8 +254,11 @@ def ready(facts):
     _write_line("READY " + json.dumps(about))
 
 
-def serve(facts, commands):
-    """Prints READY with these facts and answers commands in this thread until stdin ends, then ends the process."""
+def serve(facts, commands, settled=None):
+    """Prints READY with these facts and answers commands in this thread until stdin ends, then ends the process.
+
+    `settled` is called after the last collection before READY: for those whose subject is garbage.
+    """
     commands = dict(commands)
     commands.setdefault("ping", lambda: {"pong": os.getpid()})
     commands.setdefault("census", census)
@@ -265,6 +268,8 @@ def serve(facts, commands):
     # a process that nobody asked has none.
     json.dumps(describe_counts({int: 1}, 1))
     settle()
+    if settled is not None:
+        settled()
     ready(facts)
     stream = sys.stdin.fileno()  # a file object would make others for the time of its read; a line comes in one piece
     # One line, so that this frame has the same line number during a command and between commands.

@@ -7,7 +7,7 @@
 #   site/VERSION/ aiohttp and what it needs, one tree per interpreter
 #   site-uvloop/VERSION/ uvloop, for the interpreters that there is a wheel for
 #   libraries/NAME/ with --libraries: the HTTP clients, database drivers and servers of the resource tests, for a few of
-#                 pyenv's interpreters; NAME is the version, and for older releases of the libraries VERSION-old
+#                 the interpreters; NAME is the version, and for older releases of the libraries VERSION-old
 #   debug/SERIES/ with --debug-files: usr/lib/debug/.build-id/… of the distributions' ordinary builds, and usr/bin/pythonX.Yd,
 #                 a Py_DEBUG build with its debug information inside, both for layout tables
 #   trixie/ bullseye/  with --more: other patch releases (3.13.5, 3.9.2)
@@ -258,33 +258,54 @@ sites() {
     done
 }
 
-# libraries NAME PACKAGE…: pip of pyenv's interpreter installs these packages into libraries/NAME.
+# libraries NAME PACKAGE…: pip installs these packages into libraries/NAME, for the interpreter of that version: pyenv's, or
+# sid's. NAME may have a suffix, for another set.
 libraries() {
-    local name=$1 python=$pyenv_versions/${1%-old}/bin/python3 built=$store/.work/libraries-$1
+    local name=$1 version=${1%%-*} built=$store/.work/libraries-$1
+    local python=$pyenv_versions/$version/bin/python3
+    local -a options=()
     shift
     local recipe="1 $*"
-    [[ -x $python ]] || return 0
+    if [[ ! -x $python ]]; then
+        [[ $version == "$newest_python" ]] || return 0
+        # No pip in that root: the machine's pip chooses wheels for that version by tag.
+        python=/usr/bin/python3 options=(--python-version "${version%.*}" --implementation cp)
+    fi
     done_with "libraries/$name" "$recipe" && { say "libraries/$name: complete"; return; }
     say "installing libraries for $name"
     rm -rf "$built"
-    PIP_ROOT_USER_ACTION=ignore "$python" -m pip install --quiet --no-input --no-compile --only-binary=:all: --target "$built" "$@"
+    PIP_ROOT_USER_ACTION=ignore "$python" -m pip install --quiet --no-input --no-compile --only-binary=:all: \
+        --disable-pip-version-check --target "$built" "${options[@]}" "$@"
     finish "libraries/$name" "$recipe" "$built"
 }
 
 newest_libraries=(requests urllib3 httpx sqlalchemy greenlet aiosqlite redis pymongo django asyncpg psycopg2-binary
-    'psycopg[binary]' psycopg_pool pymysql aiomysql uvloop gevent uvicorn gunicorn anyio)
+    'psycopg[binary]' psycopg_pool pymysql aiomysql uvloop gevent uvicorn gunicorn anyio aiohttp)
+# What is tested with one interpreter only.
+more_libraries=(celery kombu kafka-python grpcio boto3 oracledb dbutils)
 older_libraries=(requests==2.28.2 urllib3==1.26.18 httpx==0.23.3 httpcore==0.16.3 'anyio<4' sqlalchemy==1.4.52
     'greenlet<3.2' 'aiosqlite<0.20' redis==4.6.0 pymongo==4.3.3 django==3.2.25 asyncpg==0.27.0 psycopg2-binary
-    'psycopg[binary]==3.1.20' psycopg_pool==3.1.9 pymysql aiomysql==0.1.1)
+    'psycopg[binary]==3.1.20' psycopg_pool==3.1.9 pymysql aiomysql==0.1.1 aiohttp==3.8.6)
+# The oldest releases that the entries are for, and the oldest that there are wheels of for 3.13.
+oldest_libraries=(requests==2.26.0 urllib3==1.26.5 sqlalchemy==1.4.0 'greenlet<2' 'aiosqlite==0.17.0' redis==4.2.0
+    pymongo==4.0 django==3.2 asyncpg==0.22.0 psycopg2-binary==2.9 'psycopg[binary]==3.1' psycopg_pool==3.1
+    aiohttp==3.8.1)
+oldest_for_313=(requests==2.28.2 urllib3==1.26.18 sqlalchemy==2.0.31 'greenlet<3.2' 'aiosqlite<0.20' redis==4.6.0
+    pymongo==4.9 django==4.2 asyncpg==0.30.0 psycopg2-binary==2.9.10 'psycopg[binary]==3.2.3' psycopg_pool==3.2.3
+    aiohttp==3.10.11)
 
 rm -rf "$store"/.work/apt-*/fresh
 sid_root
 sites
 if ((want_libraries)); then
+    newest_python=$(version_in "$store/sid" /usr/bin/python3.15)
     libraries 3.8.18 "${newest_libraries[@]}"
+    libraries 3.8.18-old "${oldest_libraries[@]}"
     libraries 3.11.7 "${newest_libraries[@]}"
     libraries 3.11.7-old "${older_libraries[@]}"
-    libraries 3.13.0 "${newest_libraries[@]}"
+    libraries 3.13.0 "${newest_libraries[@]}" "${more_libraries[@]}"
+    libraries 3.13.0-old "${oldest_for_313[@]}"
+    libraries "$newest_python" "${newest_libraries[@]}"
 fi
 if ((want_debug)); then
     debug_files 3.11 host python3.11-dbg
