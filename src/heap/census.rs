@@ -10,6 +10,8 @@ use std::rc::Rc;
 
 /// Instances whose addresses are kept, over all types asked for.
 const MAX_KEPT: usize = 10_000_000;
+/// Place of the permanent generation among the generations' counts.
+const PERMANENT: u8 = 3;
 
 /// How many instances of one type there are.
 #[derive(Debug, Clone)]
@@ -20,6 +22,8 @@ pub struct TypeCount {
     pub count: u64,
     /// Sum of their shallow sizes, in bytes.
     pub shallow_bytes: u64,
+    /// Of the instances, those in each generation, the youngest first; the permanent one last.
+    pub generations: [u64; 4],
 }
 
 /// The objects of one collector.
@@ -74,7 +78,7 @@ impl Census {
 struct Tally {
     class: Option<Rc<Type>>,
     sizing: Option<Sizing>,
-    count: u64,
+    generations: [u64; 4],
     bytes: u64,
     kept: Option<Vec<Address>>,
 }
@@ -112,9 +116,10 @@ fn take_one(
     };
     for generation in &state.generations {
         let before = census.objects;
+        let place = usize::from(generation.number.unwrap_or(PERMANENT));
         let broken = walk(python, generation.head, state.collecting, |object| {
             census.objects += 1;
-            tallies.add(&object);
+            tallies.add(&object, place);
         })?;
         census.breaks.extend(broken);
         let found = census.objects - before;
@@ -159,12 +164,14 @@ impl<'p, 'a> Tallies<'p, 'a> {
         }
     }
 
-    fn add(&mut self, object: &TrackedObject) {
+    fn add(&mut self, object: &TrackedObject, generation: usize) {
         if object.class != self.last.0 || self.tallies.is_empty() {
             self.last = (object.class, self.index(object.class));
         }
         let Some((_, tally)) = self.tallies.get_mut(self.last.1) else { return };
-        tally.count += 1;
+        if let Some(count) = tally.generations.get_mut(generation) {
+            *count += 1;
+        }
         if let Some(sizing) = &tally.sizing {
             tally.bytes = tally.bytes.saturating_add(sizing.measure(self.python, object));
         }
@@ -192,7 +199,7 @@ impl<'p, 'a> Tallies<'p, 'a> {
         let sizing = class.as_ref().map(|class| Sizing::of(self.python, class));
         let kept = class.as_ref().filter(|class| (self.wanted)(class)).map(|_| Vec::new());
         let index = self.tallies.len();
-        self.tallies.push((address, Tally { class, sizing, count: 0, bytes: 0, kept }));
+        self.tallies.push((address, Tally { class, sizing, generations: [0; 4], bytes: 0, kept }));
         self.by_address.insert(address, index);
         index
     }
@@ -200,13 +207,15 @@ impl<'p, 'a> Tallies<'p, 'a> {
     fn finish(self, census: &mut Census) {
         census.kept_overflow = self.overflow;
         for (address, tally) in self.tallies {
+            let count = tally.generations.iter().sum();
             match tally.class {
                 Some(class) => census.types.push(TypeCount {
                     class,
-                    count: tally.count,
+                    count,
                     shallow_bytes: tally.bytes,
+                    generations: tally.generations,
                 }),
-                None => census.untyped += tally.count,
+                None => census.untyped += count,
             }
             if let Some(kept) = tally.kept {
                 census.kept.push((address, kept));

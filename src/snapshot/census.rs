@@ -61,6 +61,9 @@ pub struct TypeRow {
     pub count: u64,
     /// Sum of their shallow sizes.
     pub shallow_bytes: u64,
+    /// Of the instances, those in each generation, the youngest first; the permanent one last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generations: Option<[u64; 4]>,
 }
 
 /// All resources of one kind.

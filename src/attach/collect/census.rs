@@ -66,6 +66,7 @@ pub(super) fn totals(census: &Census) -> ObjectTotals {
             ambiguous: names.get(row.class.name()).is_some_and(|&count| count > 1),
             count: row.count,
             shallow_bytes: row.shallow_bytes,
+            generations: Some(row.generations),
         })
         .collect();
     types.sort_by(|a, b| {
