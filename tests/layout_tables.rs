@@ -135,7 +135,15 @@ fn distribution_builds() -> Vec<Build> {
 /// what differs from the table.
 const KNOWN_DRIFT: &[(&str, &[&str])] = &[(
     "3.13.18",
-    &["RuntimeState", "InterpreterState", "ThreadState", "GcState.generations", "ThreadExtension"],
+    &[
+        "RuntimeState",
+        // Found again by what stands around it: src/inject/ring.rs.
+        "RuntimeState.pending",
+        "InterpreterState",
+        "ThreadState",
+        "GcState.generations",
+        "ThreadExtension",
+    ],
 )];
 
 fn tables_folder() -> PathBuf {

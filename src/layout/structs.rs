@@ -124,6 +124,13 @@ structs! {
         opt gc = ["gc"];
         /// The one GIL of 3.8 to 3.11; later found through the interpreter.
         opt gil = ["ceval.gil"];
+        /// Pending calls that only the main thread runs: all of them in 3.8, a queue of their own
+        /// since 3.12.
+        opt pending = ["ceval.pending_mainthread", "ceval.pending"];
+        /// "Look up from the bytecode", in 3.8.
+        opt eval_breaker = ["ceval.eval_breaker"];
+        /// The thread state of the main thread, 3.13+.
+        opt main_tstate = ["main_tstate"];
     }
     /// `PyInterpreterState` (Include/internal/pycore_interp.h; 3.14+ pycore_interp_structs.h).
     req interpreter: InterpreterState = ["_is", "PyInterpreterState"] {
@@ -139,6 +146,12 @@ structs! {
         opt gc = ["gc"];
         /// Head of the list of tasks whose thread has ended, 3.14+.
         opt tasks = ["asyncio_tasks_head"];
+        /// Pending calls, 3.9+; since 3.12 those that any thread may run.
+        opt pending = ["ceval.pending"];
+        /// "Look up from the bytecode", 3.9 to 3.12.
+        opt eval_breaker = ["ceval.eval_breaker"];
+        /// Debuggers may have a script run (PEP 768), 3.14+.
+        opt remote_debug = ["config.remote_debug"];
     }
     /// `PyThreadState` (Include/cpython/pystate.h).
     req thread: ThreadState = ["_ts", "PyThreadState"] {
@@ -156,6 +169,37 @@ structs! {
         req id = ["id"];
         opt finalizing = ["_status.finalizing"];
         opt cleared = ["_status.cleared"];
+        /// The exception that another thread has asked for (`PyThreadState_SetAsyncExc`), or null.
+        req async_exception = ["async_exc"];
+        /// "Look up from the bytecode" and why, 3.13+.
+        opt eval_breaker = ["eval_breaker"];
+        /// Where debuggers ask for a script to be run, 3.14+.
+        opt remote_debugger = ["remote_debugger_support"];
+    }
+    /// `_PyRemoteDebuggerSupport`, 3.14+ (Include/cpython/pystate.h).
+    opt remote_debugger: RemoteDebugger = ["_remote_debugger_support", "_PyRemoteDebuggerSupport"] {
+        req pending_call = ["debugger_pending_call"];
+        req script_path = ["debugger_script_path"];
+    }
+    /// `struct _pending_calls`: a ring of calls for the main thread
+    /// (Include/internal/pycore_ceval_state.h, before 3.12 pycore_interp.h, pycore_runtime.h).
+    req pending_calls: PendingCalls = ["_pending_calls"] {
+        /// Pointer to the semaphore that guards it, up to 3.12.
+        opt lock = ["lock"];
+        /// The one-byte lock that guards it, 3.13+.
+        opt mutex = ["mutex"];
+        /// There are calls to do, up to 3.12.
+        opt calls_to_do = ["calls_to_do"];
+        /// An exception for a thread is asked for, up to 3.12.
+        opt async_exception = ["async_exc"];
+        /// Calls in the ring, and the most there may be, 3.13+.
+        opt count = ["npending"];
+        opt max = ["max"];
+        req calls = ["calls"];
+        /// Index of the next call to run.
+        req first = ["first"];
+        /// Index of the next free place.
+        req next = ["next", "last"];
     }
     /// `_PyCFrame` of 3.11 and 3.12.
     opt c_frame: CFrame = ["_PyCFrame"] {

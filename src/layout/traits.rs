@@ -138,6 +138,31 @@ pub enum GilHome {
     Interpreter,
 }
 
+/// Which ring of pending calls the main thread runs, and how it is told to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PendingCalls {
+    /// The runtime's, with the runtime's eval breaker (3.8).
+    Runtime,
+    /// The main interpreter's, with its eval breaker (3.9 to 3.11).
+    Interpreter,
+    /// The runtime's ring for the main thread; the main interpreter's ring says that there is
+    /// something to do, and its eval breaker that one should look (3.12).
+    MainThread,
+    /// The same ring with a count and longer entries; a bit in the eval breaker of the main
+    /// thread (3.13+).
+    Counted,
+}
+
+impl PendingCalls {
+    /// Bytes of an entry: function, argument, and since 3.13 flags.
+    pub const fn entry(self) -> u64 {
+        match self {
+            Self::Counted => 24,
+            _ => 16,
+        }
+    }
+}
+
 /// The switches of one interpreter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // each type documents its switch
@@ -156,6 +181,7 @@ pub struct Traits {
     pub dict_entries: DictEntries,
     pub gc_home: GcHome,
     pub gil_home: GilHome,
+    pub pending_calls: PendingCalls,
     /// `owner` values from this one on are not Python frames (3 since 3.12: C stack, shim).
     pub first_foreign_owner: u64,
     /// `gc.freeze()`d and immortal objects: the permanent generation fills without a call of
@@ -215,6 +241,12 @@ impl Traits {
             dict_entries: if since(11) { DictEntries::ByKind } else { DictEntries::Uniform },
             gc_home: if since(9) { GcHome::Interpreter } else { GcHome::Runtime },
             gil_home: if since(12) { GilHome::Interpreter } else { GilHome::Runtime },
+            pending_calls: match version.minor {
+                ..=8 => PendingCalls::Runtime,
+                9..=11 => PendingCalls::Interpreter,
+                12 => PendingCalls::MainThread,
+                _ => PendingCalls::Counted,
+            },
             first_foreign_owner: 3,
             immortal_objects: since(12),
             frozen_dict: since(15),

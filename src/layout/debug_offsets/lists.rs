@@ -327,6 +327,11 @@ pub(super) const FIELDS: &[(&str, &str, &str, &str)] = &[
     ("gen_object", "gi_name", "GeneratorObject", "name"),
     ("gen_object", "gi_iframe", "GeneratorObject", "iframe"),
     ("gen_object", "gi_frame_state", "GeneratorObject", "frame_state"),
+    ("debugger_support", "eval_breaker", "ThreadState", "eval_breaker"),
+    ("debugger_support", "remote_debugger_support", "ThreadState", "remote_debugger"),
+    ("debugger_support", "remote_debugging_enabled", "InterpreterState", "remote_debug"),
+    ("debugger_support", "debugger_pending_call", "RemoteDebugger", "pending_call"),
+    ("debugger_support", "debugger_script_path", "RemoteDebugger", "script_path"),
 ];
 
 /// Which published value is the size of which struct of ours.
