@@ -157,6 +157,7 @@ fn a_census_for_people() {
         ambiguous,
         count,
         shallow_bytes: count * 1000,
+        generations: None,
     };
     let sockets = ResourceSummary {
         count: 4096,

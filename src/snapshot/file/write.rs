@@ -66,6 +66,7 @@ impl Snapshot {
             collectors: whole.collectors.clone(),
             kinds: whole.kinds.clone(),
             resources: Vec::new(),
+            used: whole.used.clone(),
             sockets: Sockets { rows: Vec::new(), ..whole.sockets.clone() },
             tasks: Tasks { rows: Vec::new(), ..whole.tasks.clone() },
             threads: Vec::new(),
