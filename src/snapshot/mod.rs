@@ -13,6 +13,7 @@ pub mod findings;
 pub mod holders;
 pub mod process;
 pub mod resources;
+pub mod rules;
 pub mod secrets;
 pub mod sockets;
 pub mod tasks;
