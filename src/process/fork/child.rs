@@ -126,15 +126,19 @@ pub(super) struct Born {
     pub(super) tid: i32,
 }
 
-/// On the tracer thread: sees that the child dies with us, and first when memory runs short.
-/// False when it is already gone.
+/// Before the process runs on: when memory runs short, the child is to go first. A group without
+/// room could call the out-of-memory killer at the first page that the process writes.
+pub(super) fn goes_first(child: i32) {
+    let _ = std::fs::write(format!("/proc/{child}/oom_score_adj"), "1000");
+}
+
+/// On the tracer thread: sees that the child dies with us. False when it is already gone.
 pub(super) fn freeze(child: i32) -> bool {
     if wait(child, Instant::now() + FREEZE_WITHIN).is_err() {
         return false;
     }
     // On the child only: the process itself must never die with us.
     let bound = set_options(child, libc::PTRACE_O_EXITKILL).is_ok();
-    let _ = std::fs::write(format!("/proc/{child}/oom_score_adj"), "1000");
     steps::reached("frozen");
     bound
 }

@@ -92,6 +92,9 @@ impl<'p> Stopped<'p> {
         let until = asked + until;
         let handed = self.hand_over(Box::new(move |tracer| {
             let born = make_child(tracer, gadgets, suspend, until);
+            if let Ok(born) = &born {
+                child::goes_first(born.pid);
+            }
             // Before anything else is done with the child.
             let released = tracer.release_all();
             steps::reached("released");

@@ -13,7 +13,7 @@ use super::gadgets::Gadgets;
 use super::injection::{Call, Injection};
 use super::{ForkError, steps};
 use crate::process::stat::status_field;
-use crate::process::stop::{StopError, Tracer, TracerThread};
+use crate::process::stop::{Hurry, StopError, Tracer, TracerThread};
 use crate::process::{Hold, Process, StopOptions, read_bounded};
 
 /// Threads that are tried.
@@ -89,8 +89,10 @@ fn reap_in(
     let pid = process.pid();
     // A thread of its own, since what it attaches to is released by its end at the latest.
     let children = children.to_vec();
+    let hurry = Hurry::begin();
+    let usual = hurry.as_ref().map(Hurry::usual);
     let work = move || -> Result<(Duration, Vec<i32>), ForkError> {
-        let mut tracer = Tracer::new(pid, options, Some(tid));
+        let mut tracer = Tracer::new(pid, options, Some(tid), usual);
         let held = tracer.stop_all();
         let gone = if held.is_ok() && choices(&tracer).iter().any(|c| any || usable(c)) {
             wait_for_all(&mut tracer, tid, gadgets, suspend_seccomp, &children)

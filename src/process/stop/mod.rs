@@ -22,7 +22,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::{Process, ProcessError};
-use priority::Hurry;
+pub(in crate::process) use priority::Hurry;
 pub(in crate::process) use thread::TracerThread;
 use tracer::Held;
 pub(in crate::process) use tracer::{StopEvent, Tracer, next_stop};
@@ -150,8 +150,9 @@ impl Process {
         let pid = self.pid();
         // The tracer thread inherits it.
         let hurry = Hurry::begin();
+        let usual = hurry.as_ref().map(Hurry::usual);
         let tracer = TracerThread::spawn(move || {
-            trace(Tracer::new(pid, options, None), &stopped, &received)
+            trace(Tracer::new(pid, options, None, usual), &stopped, &received)
         })
         .map_err(StopError::Thread)?;
         match all_stopped.recv() {

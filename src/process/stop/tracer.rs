@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
 use nix::unistd::Pid;
 
+use super::priority::Usual;
 use super::watchdog::Watchdog;
 use super::{Hold, StopError, StopOptions, StoppedThread, Syscall};
 use crate::process::identity::tracer_of;
@@ -46,6 +47,8 @@ pub(in crate::process) struct Tracer {
     only: Option<i32>,
     tracees: Vec<Tracee>,
     watchdog: Option<Watchdog>,
+    /// This thread's own priority, when it was made to go first.
+    usual: Option<Usual>,
 }
 
 #[derive(Debug)]
@@ -67,8 +70,14 @@ enum State {
 }
 
 impl Tracer {
-    pub(in crate::process) fn new(pid: i32, options: StopOptions, only: Option<i32>) -> Self {
-        Self { pid, options, only, tracees: Vec::new(), watchdog: None }
+    /// For the thread that is to do it, which `usual` says the priority of once all is let go.
+    pub(in crate::process) fn new(
+        pid: i32,
+        options: StopOptions,
+        only: Option<i32>,
+        usual: Option<Usual>,
+    ) -> Self {
+        Self { pid, options, only, tracees: Vec::new(), watchdog: None, usual }
     }
 
     /// The threads that our interrupt holds, in the kernel's order.
@@ -146,6 +155,10 @@ impl Tracer {
         let released = Instant::now();
         self.tracees.clear();
         self.watchdog = None;
+        // Nobody waits for what is done from here on.
+        if let Some(usual) = self.usual.take() {
+            usual.take();
+        }
         released
     }
 
