@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use fork_helper::{children, fork_census, options};
 use pyattach::attach::{CaptureMode, StackOptions, Target};
-use support::{Fixture, for_each_interpreter, pyattach_json};
+use support::{Fixture, for_each_interpreter, pyattach, pyattach_json};
 
 #[test]
 fn a_census_by_fork_is_the_truth() {
@@ -70,5 +70,34 @@ fn the_binary_forks_when_told_and_when_it_pays() {
         let reason = census["capture"]["mode_reason"].as_str().unwrap();
         assert!(reason.contains("a fork pauses the process less"), "{reason}");
         large.end();
+    });
+}
+
+/// A heap that takes more work than is allowed: what was found is shown, and that it is not all.
+#[test]
+fn an_analysis_that_is_cut_says_so() {
+    for_each_interpreter(|interpreter| {
+        let arguments = ["--objects", "300000"];
+        let target = Fixture::start(interpreter, "census.py", &arguments);
+        for mode in ["copy", "fork", "live"] {
+            let words = ["census", &target.pid_text(), "--json", "--capture", mode];
+            let outcome = pyattach(&[&words[..], &["--max-analysis", "20ms"]].concat());
+            assert_eq!(outcome.code, Some(5), "{mode}: {outcome:?}");
+            let census: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+            let capture = &census["capture"];
+            assert_eq!(capture["attempts"], 1, "{mode}: {capture}");
+            assert_eq!(capture["consistent"], false, "{mode}: {capture}");
+            let notes = capture["notes"].to_string();
+            assert!(notes.contains("the analysis was ended after 20ms of work"), "{mode}: {notes}");
+            assert!(capture["coverage"]["broken_lists"].as_u64() > Some(0), "{mode}: {capture}");
+            assert!(census["objects"]["total"].as_u64() < Some(300_000), "{mode}");
+        }
+        // So little that nothing was found at all.
+        let words = ["census", &target.pid_text(), "--capture", "copy", "--max-analysis", "1us"];
+        let outcome = pyattach(&words);
+        assert_eq!(outcome.code, Some(5), "{outcome:?}");
+        assert!(outcome.stderr.contains("hint: allow more with --max-analysis"), "{outcome:?}");
+        assert_eq!(children(target.pid), []);
+        target.end();
     });
 }

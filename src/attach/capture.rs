@@ -7,7 +7,7 @@ use super::{AttachError, CaptureMode, Target};
 use crate::cpython::{Interpreter, Python, Runtime};
 use crate::heap::generations::collectors;
 use crate::memory::{
-    BlockCache, Budgeted, CopyPlan, LiveMemory, MemoryError, MemorySource, ReadStats,
+    BlockCache, Budgeted, CopyPlan, Limited, LiveMemory, MemoryError, MemorySource, ReadStats,
 };
 use crate::process::{ForkError, ForkPlan, Hold, Pause, StopOptions, Stopped, StoppedThread};
 use std::collections::BTreeMap;
@@ -19,6 +19,11 @@ const DEFAULT_BUDGET: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(2);
 /// How long the threads may take to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
+/// Work after the pause that no heap needs: an object of a census costs half a microsecond, and
+/// a gigabyte has some ten million.
+const MOST_WORK: Duration = Duration::from_secs(60);
+/// The same, for each GiB of the target's memory.
+const MOST_WORK_PER_GIB: Duration = Duration::from_secs(60);
 /// Memory that the cache over on-demand reads may hold.
 pub(super) const CACHE: u64 = 1 << 30;
 /// Attempts after which a fork that is refused only for the moment counts as refused.
@@ -48,6 +53,9 @@ pub struct CaptureOptions {
     pub max_pause: Option<Duration>,
     /// Memory of ours that a copy may take, in bytes; `None` for half of what is free.
     pub max_memory: Option<u64>,
+    /// Processor time of ours for what was captured, once the target runs again; `None` for a
+    /// limit by its size.
+    pub max_analysis: Option<Duration>,
 }
 
 /// What is to be read.
@@ -125,7 +133,16 @@ pub(super) struct Attempt<T> {
     pub(super) in_kernel: u64,
     /// Why there was no fork.
     pub(super) refusal: Option<ForkError>,
+    /// The limit of our own work was reached: another attempt would do no better.
+    pub(super) cut: bool,
     pub(super) notes: Vec<String>,
+}
+
+/// What an analysis made of a picture.
+pub(super) struct Analysis<T> {
+    pub(super) reading: Option<Reading<T>>,
+    /// It ended before its work was done.
+    pub(super) cut: bool,
 }
 
 impl Target {
@@ -138,6 +155,7 @@ impl Target {
         read: &mut dyn FnMut(&View<'_, '_>) -> Result<Reading<T>, Problem>,
     ) -> Result<Picture<T>, AttachError> {
         let budget = options.max_pause.unwrap_or(DEFAULT_BUDGET);
+        let work = options.max_analysis.unwrap_or_else(|| self.most_work());
         let mut way = Way::choose(self, options, subject)?;
         let mut total_pause = Duration::ZERO;
         let mut stats = ReadStats::default();
@@ -145,16 +163,16 @@ impl Target {
         loop {
             let last = attempt >= BACK_OFF.len();
             let outcome = match &mut way.kind {
-                Kind::Live => self.live(attempt >= LIVE_ATTEMPTS, read),
+                Kind::Live => self.live(work, attempt >= LIVE_ATTEMPTS, read),
                 Kind::Stop => self.stopped(budget, subject, last, read),
                 Kind::Copy { ceiling, plan } => {
                     let planned = match plan.take() {
                         Some(plan) => plan,
                         None => CopyPlan::prepare(&self.process, &self.process.maps()?, *ceiling)?,
                     };
-                    self.copied(budget, planned, plan, last, read)
+                    self.copied((budget, work), planned, plan, last, read)
                 }
-                Kind::Fork { plan } => self.forked(budget, plan, subject, last, read),
+                Kind::Fork { plan } => self.forked((budget, work), plan, subject, last, read),
             };
             // Whatever was read, it was of another program.
             self.check()?;
@@ -181,7 +199,8 @@ impl Target {
             stats.bytes += done.stats.bytes;
             let consistent = done.reading.as_ref().is_some_and(|reading| reading.consistent);
             // A live picture is never of one instant; trying for ever makes it no better.
-            let enough = consistent || last || (way.is_live() && attempt >= LIVE_ATTEMPTS);
+            let enough =
+                consistent || last || done.cut || (way.is_live() && attempt >= LIVE_ATTEMPTS);
             if let Some(reading) = done.reading.filter(|_| enough) {
                 return Ok(Picture {
                     value: reading.value,
@@ -217,24 +236,18 @@ impl Target {
     /// Reads the running process.
     fn live<T>(
         &self,
+        work: Duration,
         last: bool,
         read: &mut dyn FnMut(&View<'_, '_>) -> Result<Reading<T>, Problem>,
     ) -> Result<Attempt<T>, AttachError> {
         let maps = self.process.maps()?;
         let memory = BlockCache::with_recent_maps(LiveMemory::new(&self.process), &maps, CACHE);
         let os = self.os_threads(&[], &self.inner_ids());
-        let reading = unless_broken(self.read(&memory, &os, false, read), last)?;
+        let Analysis { reading, cut } = self.analyse(&memory, &os, work, last, read)?;
         self.process.check()?;
         let stats = memory.stats();
-        Ok(Attempt {
-            reading,
-            pause: None,
-            stats,
-            os,
-            in_kernel: 0,
-            refusal: None,
-            notes: Vec::new(),
-        })
+        let notes = cut.then(|| cut_note(work)).into_iter().collect();
+        Ok(Attempt { reading, pause: None, stats, os, in_kernel: 0, refusal: None, cut, notes })
     }
 
     /// Reads the process while it stands still.
@@ -267,6 +280,7 @@ impl Target {
             os,
             in_kernel,
             refusal: None,
+            cut: false,
             notes: Vec::new(),
         })
     }
@@ -275,7 +289,7 @@ impl Target {
     /// is handed back.
     fn copied<T>(
         &self,
-        budget: Duration,
+        (budget, work): (Duration, Duration),
         plan: CopyPlan,
         unused: &mut Option<CopyPlan>,
         last: bool,
@@ -296,6 +310,7 @@ impl Target {
                 os,
                 in_kernel,
                 refusal: None,
+                cut: false,
                 notes: Vec::new(),
             });
         }
@@ -303,9 +318,39 @@ impl Target {
         let copy = plan.copy(&self.process, until);
         let pause = Some(stopped.release());
         let copy = copy?;
-        let reading = unless_broken(self.read(&copy, &os, false, read), last)?;
+        let Analysis { reading, cut } = self.analyse(&copy, &os, work, last, read)?;
         let stats = copy.stats();
-        Ok(Attempt { reading, pause, stats, os, in_kernel, refusal: None, notes: Vec::new() })
+        let notes = cut.then(|| cut_note(work)).into_iter().collect();
+        Ok(Attempt { reading, pause, stats, os, in_kernel, refusal: None, cut, notes })
+    }
+
+    /// Reads a picture while the target runs, for at most so much work.
+    pub(super) fn analyse<T>(
+        &self,
+        memory: &dyn MemorySource,
+        os: &OsThreads,
+        work: Duration,
+        last: bool,
+        read: &mut dyn FnMut(&View<'_, '_>) -> Result<Reading<T>, Problem>,
+    ) -> Result<Analysis<T>, AttachError> {
+        let limited = Limited::new(memory, work);
+        let reading = self.read(&limited, os, false, read);
+        let cut = limited.is_spent();
+        let mut reading = match unless_broken(reading, last || cut) {
+            Err(AttachError::State(_)) if cut => return Err(AttachError::Unfinished { work }),
+            reading => reading?,
+        };
+        if let Some(reading) = &mut reading {
+            reading.consistent &= !cut;
+        }
+        Ok(Analysis { reading, cut })
+    }
+
+    /// The limit of our work when the user gives none.
+    fn most_work(&self) -> Duration {
+        let bytes = self.process.private_memory().map_or(0, |memory| memory.resident_bytes);
+        let gibibytes = u32::try_from(bytes >> 30).unwrap_or(u32::MAX);
+        MOST_WORK.saturating_add(MOST_WORK_PER_GIB.saturating_mul(gibibytes))
     }
 
     pub(super) fn stop(&self, budget: Duration) -> Result<Stopped<'_>, AttachError> {
@@ -459,6 +504,14 @@ pub(super) fn unless_broken<T>(
         Err(AttachError::State(_)) if !last => Ok(None),
         read => read.map(Some),
     }
+}
+
+/// What the reader of an answer that was cut should know.
+pub(super) fn cut_note(work: Duration) -> String {
+    format!(
+        "the analysis was ended after {work:?} of work: what was not reached by then is counted as \
+         unreadable (--max-analysis)"
+    )
 }
 
 pub(super) fn in_kernel(stopped: &Stopped<'_>) -> u64 {

@@ -51,6 +51,12 @@ pub enum AttachError {
         /// `--max-pause`, or the built-in limit.
         budget: Duration,
     },
+    /// The limit of our own work was reached before anything was found.
+    #[error("nothing was found within {work:?} of work on what was captured")]
+    Unfinished {
+        /// `--max-analysis`, or the built-in limit.
+        work: Duration,
+    },
 }
 
 impl AttachError {
@@ -74,6 +80,7 @@ impl AttachError {
                  --capture live, which never pauses"
                     .to_owned(),
             ),
+            Self::Unfinished { .. } => Some("allow more with --max-analysis".to_owned()),
         }
     }
 
@@ -84,6 +91,7 @@ impl AttachError {
             Self::Layout(error) if error.is_unsupported() => Trouble::UnknownInterpreter,
             Self::Stop(StopError::Deadline { .. })
             | Self::OverBudget { .. }
+            | Self::Unfinished { .. }
             | Self::Memory(MemoryError::Ceiling { .. })
             | Self::State(ObjectError::Malformed { .. }) => Trouble::Incomplete,
             Self::Fork(error) if error.is_refusal() => Trouble::Incomplete,

@@ -1,6 +1,6 @@
 //! Reading a frozen copy that the target was made to fork: when it pays, and doing it.
 
-use super::capture::{Attempt, CACHE, Reading, Subject, View, in_kernel, unless_broken};
+use super::capture::{Analysis, Attempt, CACHE, Reading, Subject, View, cut_note, in_kernel};
 use super::collect::Problem;
 use super::{AttachError, Target};
 use crate::memory::{ForkedMemory, LiveMemory, MemoryError, MemorySource};
@@ -52,7 +52,7 @@ impl Target {
     /// Has the process fork while it stands still, and reads the copy.
     pub(super) fn forked<T>(
         &self,
-        budget: Duration,
+        (budget, work): (Duration, Duration),
         plan: &ForkPlan,
         subject: Subject,
         last: bool,
@@ -72,6 +72,7 @@ impl Target {
             os: Default::default(),
             in_kernel,
             refusal: None,
+            cut: false,
             notes: Vec::new(),
         };
         let live = LiveMemory::new(&self.process);
@@ -88,18 +89,19 @@ impl Target {
         let reading = ForkedMemory::new(child.process(), CACHE)
             .map_err(AttachError::from)
             .and_then(|memory| {
-                let reading = unless_broken(self.read(&memory, &os, false, read), last)?;
-                Ok((reading, memory.stats()))
+                let analysis = self.analyse(&memory, &os, work, last, read)?;
+                Ok((analysis, memory.stats()))
             });
         // What went wrong with the copy must not be told of the process.
         let lost = child.process().check().is_err();
         let ending = child.finish();
         self.process.check()?;
         match reading {
-            Ok((reading, stats)) => {
-                let notes = notes(&pause, &ending);
+            Ok((Analysis { reading, cut }, stats)) => {
+                let mut notes = notes(&pause, &ending);
+                notes.extend(cut.then(|| cut_note(work)));
                 let pause = Pause { total: pause.total + ending.pause, ..pause };
-                Ok(Attempt { reading, stats, os, notes, ..attempt(pause) })
+                Ok(Attempt { reading, stats, os, cut, notes, ..attempt(pause) })
             }
             Err(error) if lost || is_about_the_copy(&error) => {
                 let refusal = Some(ForkError::Lost { pid: self.process.pid() });

@@ -98,6 +98,9 @@ pub(super) struct Capture {
     /// Longest pause of the process; a capture that would pass it is abandoned (exit code 5)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     max_pause: Option<Duration>,
+    /// Longest work on what was captured, in processor time; what is not reached is not counted (exit code 5)
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    max_analysis: Option<Duration>,
     /// Memory that a copy may take, as 512M or 2G
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_memory: Option<u64>,
@@ -109,7 +112,12 @@ pub(super) struct Capture {
 impl Capture {
     /// The options for the layer that captures.
     pub(super) fn options(&self) -> CaptureOptions {
-        CaptureOptions { mode: self.mode, max_pause: self.max_pause, max_memory: self.max_memory }
+        CaptureOptions {
+            mode: self.mode,
+            max_pause: self.max_pause,
+            max_memory: self.max_memory,
+            max_analysis: self.max_analysis,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ mod live;
 mod synthetic;
 
 pub use address::Address;
-pub use budget::Budgeted;
+pub use budget::{Budgeted, Limited};
 pub use cache::BlockCache;
 pub use copied::{CopiedMemory, CopyPlan, Coverage};
 pub use forked::ForkedMemory;

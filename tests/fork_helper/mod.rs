@@ -37,7 +37,7 @@ pub(crate) const STEPS: [&str; 17] = [
 
 /// How `--capture MODE` captures, with a limit for a loaded machine.
 pub(crate) fn options(mode: CaptureMode) -> CaptureOptions {
-    CaptureOptions { mode, max_pause: Some(Duration::from_secs(20)), max_memory: None }
+    CaptureOptions { mode, max_pause: Some(Duration::from_secs(20)), ..CaptureOptions::default() }
 }
 
 /// A census by fork.
