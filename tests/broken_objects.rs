@@ -393,7 +393,7 @@ fn containers_of_nothing_but_room() {
         let _ = (python.dict_get(dict, "key"), python.dict_items(dict, 8));
         let interpreters = python.interpreters(image.runtime).unwrap();
         let catalog = Catalog::shared_builtin();
-        let census = census::collect(&python, image.runtime, &interpreters, catalog);
+        let census = census::collect(&python, image.runtime, &interpreters, catalog, None);
         assert_eq!(census.unwrap().objects.total, 7);
     });
 }

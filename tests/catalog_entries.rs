@@ -97,7 +97,8 @@ fn expressions() -> Vec<(&'static str, Value)> {
         ("url", json!("https://app:***@host/path")),
         ("redact(url)", json!("https://app:***@host/path")),
         ("@fd", json!("!no struct with 'fd'")),
-        ("peer(3)", json!("!were not read")),
+        ("peer(1000000)", json!("!is not open")),
+        ("tcp_state(1)", json!("!is no socket")),
     ]
 }
 

@@ -93,6 +93,7 @@ fn heap(memory: &dyn MemorySource, picture: &Picture) -> Result<HeapPicture, Pro
         picture.runtime,
         &interpreters,
         pyattach::resources::Catalog::shared_builtin(),
+        None,
     )
 }
 

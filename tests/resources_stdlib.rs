@@ -33,11 +33,8 @@ fn assert_nothing_unknown(document: &Value) {
     let unknown: Vec<String> = rows
         .iter()
         .filter(|row| row.get("unknown").is_some())
-        // What the kernel's tables would tell is not joined here.
         .flat_map(|row| {
             let reasons = row["unknown"].as_object().unwrap().iter();
-            let reasons =
-                reasons.filter(|(name, _)| !matches!(name.as_str(), "peer" | "tcp_state"));
             reasons.map(|(name, why)| format!("{} {}: {name}: {why}", row["kind"], row["type"]))
         })
         .collect();

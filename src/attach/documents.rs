@@ -2,9 +2,10 @@
 
 use super::capture::{CaptureOptions, Picture, Reading, Subject};
 use super::collect::{self, dump::DumpOptions};
+use super::sockets::Around;
 use super::sources::Sources;
-use super::{AttachError, CaptureMode, Target, describe};
-use crate::resources::Catalog;
+use super::{AttachError, CaptureMode, Selection, Target, describe};
+use crate::resources::{Catalog, Detail, SocketFacts};
 use crate::snapshot::tasks::TaskRow;
 use crate::snapshot::{
     CaptureInfo, CensusDocument, Coverage, DumpDocument, NativeThreadRow, TasksDocument, VERSION,
@@ -85,9 +86,17 @@ impl Target {
         catalog: &Catalog,
     ) -> Result<CensusDocument, AttachError> {
         let begun = Instant::now();
+        let all = &Selection::All;
+        let mut kernel = Around::if_asked(self, options, catalog, all, Detail::Numbers);
         let picture = self.picture(options, Subject::Heap, &mut |view| {
-            let heap =
-                collect::census::collect(view.python, self.runtime, view.interpreters, catalog)?;
+            kernel.iter_mut().for_each(|around| around.picture(view.held));
+            let heap = collect::census::collect(
+                view.python,
+                self.runtime,
+                view.interpreters,
+                catalog,
+                kernel.as_ref().map(|around| around as &dyn SocketFacts),
+            )?;
             Ok(Reading { consistent: heap.consistent, value: heap })
         })?;
         let heap = &picture.value;

@@ -3,8 +3,9 @@
 use super::capture::{CaptureOptions, Reading, Subject};
 use super::collect::{self, census::notes, resources::Selection};
 use super::documents::capture_info;
+use super::sockets::Around;
 use super::{AttachError, Target};
-use crate::resources::Catalog;
+use crate::resources::{Catalog, Detail, SocketFacts};
 use crate::snapshot::{Coverage, ResourcesDocument, VERSION};
 use std::time::Instant;
 
@@ -17,13 +18,17 @@ impl Target {
         selection: &Selection,
     ) -> Result<ResourcesDocument, AttachError> {
         let begun = Instant::now();
+        let everything = Detail::Everything;
+        let mut kernel = Around::if_asked(self, options, catalog, selection, everything);
         let picture = self.picture(options, Subject::Heap, &mut |view| {
+            kernel.iter_mut().for_each(|around| around.picture(view.held));
             let found = collect::resources::collect(
                 view.python,
                 self.runtime,
                 view.interpreters,
                 catalog,
                 selection,
+                kernel.as_ref().map(|around| around as &dyn SocketFacts),
             )?;
             Ok(Reading { consistent: found.census.is_consistent(), value: found })
         })?;

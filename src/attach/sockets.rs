@@ -7,6 +7,7 @@
 //! does not settle it.
 
 mod around;
+mod facts;
 mod join;
 
 pub(super) use around::Around;

@@ -41,7 +41,7 @@ impl Target {
     ) -> Result<Whole, AttachError> {
         let begun = Instant::now();
         let taken = jiff::Timestamp::now();
-        let mut around = Around::begin(&self.process, options.mode)?;
+        let mut around = Around::begin(&self.process, options.mode)?.for_expressions()?;
         std::thread::sleep(LEAST_AGE);
         let mut captured = begun;
         let picture = self.picture(options, Subject::Heap, &mut |view| {
@@ -54,6 +54,7 @@ impl Target {
                 catalog,
                 descriptors: around.descriptors(),
                 maps: around.maps(),
+                kernel: &around,
             };
             let found = whole::collect(view.python, &setting)?;
             around.pictured();

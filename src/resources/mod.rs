@@ -18,8 +18,15 @@ pub use value::Answer;
 
 /// What the kernel's socket tables say of the target's descriptors.
 pub trait SocketFacts {
-    /// The address and port of the other end.
-    fn peer(&self, fd: i64) -> Option<String>;
-    /// "ESTABLISHED", "CLOSE_WAIT", …
-    fn tcp_state(&self, fd: i64) -> Option<String>;
+    /// The socket that a descriptor stands for; the error says why it is not known.
+    fn of(&self, fd: i64) -> Result<SocketFact, String>;
+}
+
+/// What the kernel's socket tables say of one socket.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SocketFact {
+    /// The address of the other end; `None` when it is not connected.
+    pub peer: Option<String>,
+    /// "ESTABLISHED", "CLOSE_WAIT", …; `None` when it is not TCP's.
+    pub tcp_state: Option<String>,
 }

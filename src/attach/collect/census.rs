@@ -5,7 +5,7 @@ use super::resources::{Finder, Selection};
 use crate::cpython::{Interpreter, Python};
 use crate::heap::census::{self, Census};
 use crate::memory::Address;
-use crate::resources::{Catalog, Describer, Detail};
+use crate::resources::{Catalog, Describer, Detail, SocketFacts};
 use crate::snapshot::census::{ObjectTotals, ResourceSummary, TypeRow};
 use rustc_hash::FxHashMap;
 use std::cmp::Reverse;
@@ -36,8 +36,9 @@ pub fn collect(
     runtime: Address,
     interpreters: &[Interpreter],
     catalog: &Catalog,
+    sockets: Option<&dyn SocketFacts>,
 ) -> Result<HeapPicture, Problem> {
-    let describer = Describer::new(python, interpreters, catalog, None);
+    let describer = Describer::new(python, interpreters, catalog, sockets);
     let finder = Finder::new(&describer, &Selection::All);
     let census = census::take(python, runtime, interpreters, &|class| finder.wants(class))?;
     let (resources, unreadable) = finder.describe(&census, Detail::Numbers, &mut |_| {})?;

@@ -6,7 +6,7 @@ use super::Problem;
 use crate::cpython::{Python, Type};
 use crate::heap::census::Census;
 use crate::memory::Address;
-use crate::resources::{Answer, Describer, Detail, Entry, Resource};
+use crate::resources::{Answer, Describer, Detail, Entry, Resource, SocketFacts};
 use crate::snapshot::secrets::{MASK, is_secret_name, mask_text};
 use crate::snapshot::{Number, ResourceRow, ResourceSummary, Shown};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -32,7 +32,7 @@ pub enum Selection {
 }
 
 impl Selection {
-    fn includes(&self, entry: &Entry) -> bool {
+    pub(in crate::attach) fn includes(&self, entry: &Entry) -> bool {
         match self {
             Self::All => true,
             Self::Kinds(kinds) => kinds.contains(&entry.kind),
@@ -273,15 +273,17 @@ pub struct ResourcePicture {
     pub unreadable: u64,
 }
 
-/// Walks the heap and describes the resources that are wanted.
+/// Walks the heap and describes the resources that are wanted. Without `sockets`, what the kernel
+/// says of them is unknown.
 pub fn collect(
     python: &Python<'_>,
     runtime: Address,
     interpreters: &[crate::cpython::Interpreter],
     catalog: &crate::resources::Catalog,
     selection: &Selection,
+    sockets: Option<&dyn SocketFacts>,
 ) -> Result<ResourcePicture, Problem> {
-    let describer = Describer::new(python, interpreters, catalog, None);
+    let describer = Describer::new(python, interpreters, catalog, sockets);
     let finder = Finder::new(&describer, selection);
     let census =
         crate::heap::census::take(python, runtime, interpreters, &|class| finder.wants(class))?;

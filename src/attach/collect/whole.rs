@@ -10,7 +10,7 @@ use crate::cpython::{Frame, Interpreter, LocalKind, Python, Runtime, Value, Valu
 use crate::heap::census::{self as walk, Census};
 use crate::memory::Address;
 use crate::process::{Descriptor, Mapping};
-use crate::resources::{Catalog, Describer, Detail};
+use crate::resources::{Catalog, Describer, Detail, SocketFacts};
 use crate::snapshot::census::ObjectTotals;
 use crate::snapshot::whole::{CollectorRow, User};
 use crate::snapshot::{ResourceRow, ResourceSummary};
@@ -58,6 +58,7 @@ pub(in crate::attach) struct Setting<'s> {
     pub(in crate::attach) catalog: &'s Catalog,
     pub(in crate::attach) descriptors: &'s [Descriptor],
     pub(in crate::attach) maps: &'s [Mapping],
+    pub(in crate::attach) kernel: &'s dyn SocketFacts,
 }
 
 /// Reads everything.
@@ -65,9 +66,9 @@ pub(in crate::attach) fn collect(
     python: &Python<'_>,
     setting: &Setting<'_>,
 ) -> Result<WholePicture, Problem> {
-    let Setting { runtime, interpreters, os, catalog, descriptors, maps } = *setting;
+    let Setting { runtime, interpreters, os, catalog, descriptors, maps, kernel } = *setting;
     let stacks = dump::collect(python, runtime, interpreters, os, DumpOptions { locals: false })?;
-    let describer = Describer::new(python, interpreters, catalog, None);
+    let describer = Describer::new(python, interpreters, catalog, Some(kernel));
     let finder = Finder::new(&describer, &Selection::All);
     let (task_types, socket_types) = (TaskTypes::default(), SocketTypes::default());
     let census = walk::take(python, runtime.address, interpreters, &|class| {

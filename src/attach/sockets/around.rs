@@ -18,19 +18,30 @@ struct Near {
 impl Near {
     fn read(process: &Process) -> Result<Self, ProcessError> {
         let descriptors = process.descriptors()?;
-        let inodes: HashSet<u64> = descriptors.iter().filter_map(Descriptor::socket).collect();
-        let tables = process.socket_tables(&inodes)?;
+        let tables = tables(process, &descriptors)?;
         Ok(Self { descriptors, tables })
     }
+}
+
+fn tables(process: &Process, descriptors: &[Descriptor]) -> Result<SocketTables, ProcessError> {
+    let inodes: HashSet<u64> = descriptors.iter().filter_map(Descriptor::socket).collect();
+    process.socket_tables(&inodes)
+}
+
+fn listed(descriptors: &[Descriptor], fd: i32) -> Option<&Descriptor> {
+    let index = descriptors.binary_search_by_key(&fd, |one| one.fd).ok()?;
+    descriptors.get(index)
 }
 
 /// The kernel's side of a capture, from before it until after it.
 pub(in crate::attach) struct Around<'p> {
     process: &'p Process,
-    live: bool,
+    mode: CaptureMode,
     maps: Vec<Mapping>,
     earlier: Vec<Descriptor>,
     near: Option<Result<Near, ProcessError>>,
+    /// The tables from before the capture, for those who cannot wait for later ones.
+    tables_before: Option<SocketTables>,
 }
 
 impl<'p> Around<'p> {
@@ -41,7 +52,16 @@ impl<'p> Around<'p> {
     ) -> Result<Self, AttachError> {
         let maps = process.maps()?;
         let earlier = process.descriptors()?;
-        Ok(Self { process, live: mode == CaptureMode::Live, maps, earlier, near: None })
+        Ok(Self { process, mode, maps, earlier, near: None, tables_before: None })
+    }
+
+    /// Reads the tables before the capture too, where the heap is read before they can be read
+    /// after it.
+    pub(in crate::attach) fn for_expressions(mut self) -> Result<Self, ProcessError> {
+        if matches!(self.mode, CaptureMode::Stop | CaptureMode::Live) {
+            self.tables_before = Some(tables(self.process, &self.earlier)?);
+        }
+        Ok(self)
     }
 
     /// To be called when the heap's picture can be read. `held`: the target stands still.
@@ -51,7 +71,7 @@ impl<'p> Around<'p> {
             self.earlier = near.descriptors;
         }
         // A live picture is not of one instant: there the listings enclose it.
-        if !held && !self.live {
+        if !held && !self.is_live() {
             self.near = Some(Near::read(self.process));
         }
     }
@@ -71,8 +91,38 @@ impl<'p> Around<'p> {
 
     /// To be called when the picture was read.
     pub(in crate::attach) fn pictured(&mut self) {
-        if self.live {
+        if self.is_live() {
             self.near = Some(Near::read(self.process));
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        self.mode == CaptureMode::Live
+    }
+
+    /// The process.
+    pub(super) fn process(&self) -> &'p Process {
+        self.process
+    }
+
+    /// The descriptor as it was before the capture.
+    pub(super) fn before(&self, fd: i32) -> Option<&Descriptor> {
+        listed(&self.earlier, fd)
+    }
+
+    /// The descriptor as it was after the capture; `None` when nothing was listed yet.
+    pub(super) fn after(&self, fd: i32) -> Option<Option<&Descriptor>> {
+        match &self.near {
+            Some(Ok(near)) => Some(listed(&near.descriptors, fd)),
+            _ => None,
+        }
+    }
+
+    /// The tables that there are by now, the latest.
+    pub(super) fn tables(&self) -> Option<&SocketTables> {
+        match &self.near {
+            Some(Ok(near)) => Some(&near.tables),
+            _ => self.tables_before.as_ref(),
         }
     }
 

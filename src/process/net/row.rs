@@ -28,6 +28,11 @@ pub struct KernelSocket {
 }
 
 impl KernelSocket {
+    /// Its state, if it is TCP's.
+    pub fn tcp_state(&self) -> Option<SocketState> {
+        (self.protocol == Protocol::Tcp).then_some(self.state)
+    }
+
     /// The end of a stream takes a place in TCP's queues as if it were a byte. Counts bytes only:
     /// of what was received, once the peer has closed; of what was sent, until it has
     /// acknowledged that we have.

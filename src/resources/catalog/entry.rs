@@ -1,6 +1,7 @@
 //! An entry of the catalogue, ready to use.
 
-use crate::resources::expression::Node;
+use crate::resources::Detail;
+use crate::resources::expression::{Function, Key, Node};
 
 /// A named expression: its text and its tree.
 #[derive(Debug, Clone)]
@@ -57,6 +58,19 @@ pub struct Entry {
     pub source: String,
 }
 
+impl Entry {
+    /// Do its answers depend on the kernel's socket tables?
+    pub fn asks_kernel(&self, detail: Detail) -> bool {
+        let shown = match detail {
+            Detail::Numbers => [].iter().chain(&[]),
+            Detail::Everything => self.show.iter().chain(&self.links),
+        };
+        let read = self.state.iter().chain(&self.metrics).chain(&self.shared).chain(shown);
+        let mut read = read.map(|named| &named.node);
+        read.any(|node| node.calls(Function::Peer) || node.calls(Function::TcpState))
+    }
+}
+
 impl Named {
     /// The last attribute of each path in the expression, outside `redact`: what the shown
     /// value may be called in the target. A value with a secret's name is to be masked.
@@ -68,7 +82,6 @@ impl Named {
 }
 
 fn collect<'n>(node: &'n Node, names: &mut Vec<&'n str>) {
-    use crate::resources::expression::{Function, Key};
     match node {
         Node::Attribute(_, name) | Node::Field(_, name) => names.push(name),
         Node::Index(of, Key::Name(name)) => {

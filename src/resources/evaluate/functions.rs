@@ -167,12 +167,12 @@ impl Evaluator<'_, '_> {
         let Some(sockets) = self.sockets else {
             return Ok(Value::missing("the kernel's socket tables were not read"));
         };
-        let found = match function {
-            Function::Peer => sockets.peer(fd),
-            _ => sockets.tcp_state(fd),
+        let found = match sockets.of(fd) {
+            Ok(fact) if function == Function::Peer => fact.peer,
+            Ok(fact) => fact.tcp_state,
+            Err(reason) => return Ok(Value::missing(reason)),
         };
-        Ok(found
-            .map_or_else(|| Value::missing("the kernel's tables have no such socket"), Value::text))
+        Ok(found.map_or(Value::None, Value::text))
     }
 
     /// The function behind a bound method or a `functools.partial`.

@@ -41,6 +41,27 @@ pub(crate) enum Node {
     Call(Function, Vec<Node>),
 }
 
+impl Node {
+    /// Does it call `function`, anywhere?
+    pub(crate) fn calls(&self, function: Function) -> bool {
+        match self {
+            Self::None | Self::Bool(_) | Self::Int(_) | Self::Text(_) => false,
+            Self::Me | Self::It | Self::Metric(_) => false,
+            Self::Attribute(of, _) | Self::Field(of, _) | Self::Index(of, _) => of.calls(function),
+            Self::Not(of) | Self::Negate(of) => of.calls(function),
+            Self::Else(a, b) | Self::And(a, b) | Self::Or(a, b) => {
+                a.calls(function) || b.calls(function)
+            }
+            Self::Compare(_, a, b) | Self::Arithmetic(_, a, b) => {
+                a.calls(function) || b.calls(function)
+            }
+            Self::Call(called, arguments) => {
+                *called == function || arguments.iter().any(|argument| argument.calls(function))
+            }
+        }
+    }
+}
+
 /// What stands in brackets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Key {
