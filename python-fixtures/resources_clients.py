@@ -1,6 +1,6 @@
-"""Resources of third-party clients in known states, against small servers in this process and a real PostgreSQL.
+"""Resources of third-party clients in known states, against small servers in this process, a real PostgreSQL and a real Redis.
 
-usage: resources_clients.py [--postgres PORT] PART…
+usage: resources_clients.py [--postgres PORT] [--redis PORT] PART…
 Commands: resources, census, frames, ping. Rows: address, kind, state, metrics (None: it has none), show. READY has the
 versions of the libraries. Exits with 77 if a library is missing.
 """
@@ -63,21 +63,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *arguments):
         pass
-
-
-class RedisHandler(socketserver.StreamRequestHandler):
-    """Understands every command and agrees to it."""
-
-    def handle(self):
-        while True:
-            head = self.rfile.readline()
-            if not head.startswith(b"*"):
-                return
-            words = []
-            for _ in range(int(head[1:])):
-                length = int(self.rfile.readline()[1:])
-                words.append(self.rfile.read(length + 2)[:-2])
-            self.wfile.write(b"-ERR unknown\r\n" if words[0] == b"HELLO" else b"+OK\r\n")
 
 
 class Threading(socketserver.ThreadingMixIn, socketserver.TCPServer):
@@ -290,7 +275,8 @@ def part_sqlalchemy(arguments):
     ROWS.engines = [unused, some, full, unlimited, others]
 
     def tell_record(one):
-        state = "unconnected" if one.dbapi_connection is None else "idle" if one.fairy_ref is None else "in_use"
+        connected = one.dbapi_connection if hasattr(one, "dbapi_connection") else one.connection  # until 1.4.23
+        state = "unconnected" if connected is None else "idle" if one.fairy_ref is None else "in_use"
         return state, {}, {}
 
     for one in instances(pool._ConnectionRecord):
@@ -304,7 +290,7 @@ def part_redis(arguments):
     import redis.asyncio
 
     VERSIONS.update(redis=redis.__version__)
-    port = serve(RedisHandler)
+    port = arguments.redis
     options = {"host": "127.0.0.1", "port": port, "password": SECRET, "db": 3}
     if int(redis.__version__.split(".")[0]) >= 5:
         options["protocol"] = 2
@@ -622,8 +608,12 @@ def part_postgres(arguments):
         def tell(one):
             if one is shut:
                 return "closed", {"in_use": 0, "idle": 0, "created": 0}, {}
-            metrics = {"limit": one.get_max_size(), "created": one.get_size(), "idle": one.get_idle_size()}
-            metrics.update(in_use=one.get_size() - one.get_idle_size(), waiters=3 if one is full else 0)
+            if not hasattr(one, "get_size"):  # up to 0.24
+                held = {pool: (5, 2, 1), full: (1, 1, 0)}[one]
+                metrics = dict(zip(("limit", "created", "idle"), held))
+            else:
+                metrics = {"limit": one.get_max_size(), "created": one.get_size(), "idle": one.get_idle_size()}
+            metrics.update(in_use=metrics["created"] - metrics["idle"], waiters=3 if one is full else 0)
             return "exhausted" if one is full else "open", metrics, {}
 
         for one in [pool, full, shut]:
@@ -641,6 +631,7 @@ PARTS = {name[5:]: part for name, part in globals().items() if name.startswith("
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--postgres", type=int)
+    parser.add_argument("--redis", type=int, help="a port; the password is SECRET")
     parser.add_argument("parts", nargs="+", choices=sorted(PARTS))
     arguments = parser.parse_args()
 

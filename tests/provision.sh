@@ -287,7 +287,7 @@ older_libraries=(requests==2.28.2 urllib3==1.26.18 httpx==0.23.3 httpcore==0.16.
     'greenlet<3.2' 'aiosqlite<0.20' redis==4.6.0 pymongo==4.3.3 django==3.2.25 asyncpg==0.27.0 psycopg2-binary
     'psycopg[binary]==3.1.20' psycopg_pool==3.1.9 pymysql aiomysql==0.1.1 aiohttp==3.8.6)
 # The oldest releases that the entries are for, and the oldest that there are wheels of for 3.13.
-oldest_libraries=(requests==2.26.0 urllib3==1.26.5 sqlalchemy==1.4.0 'greenlet<2' 'aiosqlite==0.17.0' redis==4.2.0
+oldest_libraries=(requests==2.26.0 urllib3==1.26.5 sqlalchemy==1.4.23 'greenlet<2' 'aiosqlite==0.17.0' redis==4.2.0
     pymongo==4.0 django==3.2 asyncpg==0.22.0 psycopg2-binary==2.9 'psycopg[binary]==3.1' psycopg_pool==3.1
     aiohttp==3.8.1)
 oldest_for_313=(requests==2.28.2 urllib3==1.26.18 sqlalchemy==2.0.31 'greenlet<3.2' 'aiosqlite<0.20' redis==4.6.0

@@ -38,6 +38,8 @@ pub(crate) struct Interpreter {
     pub(crate) root: Option<PathBuf>,
     /// The folder with aiohttp for it, as we see it.
     site: Option<PathBuf>,
+    /// Where it keeps compiled modules, below [`scratch`]; nowhere when there is no name.
+    cache: Option<String>,
 }
 
 impl fmt::Display for Interpreter {
@@ -75,6 +77,13 @@ impl Interpreter {
         self.site.is_some()
     }
 
+    /// The same with another folder of libraries on its path.
+    pub(crate) fn with_site(&self, folder: PathBuf) -> Interpreter {
+        // Large libraries take seconds to compile: once is enough.
+        let cache = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+        Interpreter { site: Some(folder), cache, ..self.clone() }
+    }
+
     /// Where the target sees a file of ours in `python-fixtures` or [`scratch`].
     pub(crate) fn inside(&self, path: &Path) -> PathBuf {
         if self.root.is_none() {
@@ -108,6 +117,11 @@ impl Interpreter {
         if let Some(site) = &self.site {
             let seen = if self.root.is_some() { Path::new(SITE_INSIDE) } else { site };
             command.env("PYTHONPATH", seen);
+        }
+        if let Some(name) = &self.cache {
+            let folder = scratch().join("compiled").join(name);
+            command.env_remove("PYTHONDONTWRITEBYTECODE");
+            command.env("PYTHONPYCACHEPREFIX", self.inside(&folder));
         }
         if self.flavour == Flavour::Debug {
             // Py_DEBUG loads extension modules of ordinary builds, and multidict's then crashes it.
@@ -182,6 +196,7 @@ impl Row {
             executable,
             root,
             site: None,
+            cache: None,
         };
         let version = ask_version(&found)?;
         let text = format!("{}.{}.{}", version.0, version.1, version.2);

@@ -15,14 +15,18 @@
 mod fixture;
 pub(crate) mod image;
 mod interpreters;
+mod libraries;
 mod matrix;
 pub(crate) mod picture;
 mod program;
+mod servers;
 
 pub(crate) use fixture::Fixture;
 pub(crate) use interpreters::{Flavour, Interpreter, interpreters, store};
+pub(crate) use libraries::{Libraries, libraries};
 pub(crate) use matrix::{for_each_interpreter, for_each_of};
 pub(crate) use program::{Outcome, pyattach, pyattach_json, pyattach_within};
+pub(crate) use servers::{Postgres, Redis};
 
 use std::io::Write;
 use std::path::PathBuf;
