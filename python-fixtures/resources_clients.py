@@ -625,6 +625,148 @@ def part_postgres(arguments):
     in_loop(asynchronous())
 
 
+def part_gevent(arguments):
+    import gevent
+    import gevent.pool
+    import gevent.socket
+
+    VERSIONS.update(gevent=gevent.__version__)
+    opened, closed = gevent.socket.socket(), gevent.socket.socket()
+    closed.close()
+    for one in [opened, closed]:
+        add(one, "gevent_socket", lambda one: ("closed" if one is closed else "open", {}, {}))
+    full, roomy, unlimited = gevent.pool.Pool(3), gevent.pool.Pool(5), gevent.pool.Pool()
+    for pool, count in [(full, 3), (roomy, 2), (unlimited, 4)]:
+        for _ in range(count):
+            pool.spawn(gevent.sleep, 3600)
+    gevent.sleep(0)
+
+    def tell(one):
+        return "exhausted" if one.full() else "open", {"in_use": len(one), "limit": one.size}, {}
+
+    for one in [full, roomy, unlimited]:
+        add(one, "gevent_pool", tell)
+
+
+def part_brokers(arguments):
+    import kafka
+    import kombu
+
+    VERSIONS.update(kombu=kombu.__version__, kafka=kafka.__version__)
+    connection = keep(kombu.Connection("memory://app:%s@broker//" % SECRET))
+    unused = kombu.Connection("memory://app:%s@broker//" % SECRET)
+    add(unused, "kombu_connection", lambda one: ("unconnected", {}, {"host": "broker", "transport": "memory"}))
+    pool, full = connection.Pool(4), connection.Pool(1)
+    used = [pool.acquire() for _ in range(3)] + [full.acquire()]
+    for one in used:
+        one.ensure_connection()
+    used.pop(0).release()
+    keep(used)
+    for one in used:
+        add(one, "kombu_connection", lambda one: ("open" if one.connected else "closed", {}, {}))
+    closed = kombu.Connection("memory://")
+    closed.connect()
+    closed.release()
+    add(closed, "kombu_connection", lambda one: ("open" if one.connected else "closed", {}, {}))
+
+    def tell(one):
+        made = [item for item in one._resource.queue if getattr(item, "connected", False)]
+        metrics = {"in_use": len(one._dirty), "idle": len(made), "limit": one.limit, "waiters": 0}
+        return "exhausted" if len(one._dirty) >= one.limit else "open", metrics, {}
+
+    for one in [pool, full]:
+        add(one, "kombu_pool", tell)
+    channels = keep(connection.ChannelPool(3))
+    keep(channels.acquire())
+    add(channels, "kombu_pool", lambda one: ("open", {"in_use": 1, "limit": 3, "waiters": 0}, {}))
+    shut = connection.Pool(2)
+    shut.force_close_all()
+    add(shut, "kombu_pool", lambda one: ("closed", {}, {}))
+
+    # There is no broker: they try to connect for as long as they are open.
+    options = {"bootstrap_servers": "127.0.0.1:1", "api_version": (2, 5, 0), "sasl_plain_password": SECRET}
+    clients = [kafka.KafkaProducer(**options), kafka.KafkaProducer(**options), kafka.KafkaConsumer(**options)]
+    clients[1].close()
+    for one in clients:
+        add(one, "kafka_client", lambda one: ("closed" if one._closed else "open", {}, {}))
+
+
+def part_rpc(arguments):
+    import boto3.session
+    import botocore.config
+    import grpc
+
+    VERSIONS.update(grpc=grpc.__version__, boto3=boto3.__version__)
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(3), maximum_concurrent_rpcs=50)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    stopped = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
+    stopped.start()
+    stopped.stop(None).wait()
+    add(server, "grpc_server", lambda one: ("running", {"in_use": 0, "limit": 50}, {}))
+    add(stopped, "grpc_server", lambda one: ("stopped", {"in_use": 0, "limit": None}, {}))
+    target = "127.0.0.1:%d" % port
+    channel, unused = grpc.insecure_channel(target), grpc.insecure_channel(target)
+    ready = threading.Event()
+    channel.subscribe(lambda state: state is grpc.ChannelConnectivity.READY and ready.set(), try_to_connect=True)
+    assert ready.wait(60)
+    add(channel, "grpc_channel", lambda one: ("present", {"in_use": 0}, {"target": target, "connectivity": "READY"}))
+    add(unused, "grpc_channel", lambda one: ("present", {"in_use": 0}, {"target": target, "connectivity": None}))
+
+    url = "http://127.0.0.1:%d" % serve(Handler)
+    session = boto3.session.Session(aws_access_key_id="app", aws_secret_access_key=SECRET, region_name="eu-north-1")
+    config = botocore.config.Config(retries={"max_attempts": 0})
+    clients = [session.client("s3", endpoint_url=url, config=config) for _ in range(3)]
+    for one in clients[:2]:
+        try:
+            one.list_buckets()
+        except Exception:  # what the server says is no XML
+            pass
+    clients[1].close()
+
+    def tell(one):
+        pools = one._endpoint.http_session._manager.pools
+        pools = [pools.get(key) for key in pools.keys()]
+        idle = sum(item is not None for pool in pools for item in pool.pool.queue)
+        return "used" if pools else "unused", {"pools": len(pools), "idle": idle}, {"service": "s3", "host": url}
+
+    for one in clients:
+        add(one, "aws_client", tell)
+
+
+def part_pooling(arguments):
+    import dbutils.pooled_db
+    import oracledb
+    import sqlite3
+
+    VERSIONS.update(dbutils=dbutils.__version__, oracledb=oracledb.__version__)
+    options = {"database": os.path.join(FOLDER, "pooled.db"), "check_same_thread": False}
+    pool = dbutils.pooled_db.PooledDB(sqlite3, mincached=1, maxconnections=4, **options)
+    full = dbutils.pooled_db.PooledDB(sqlite3, maxconnections=1, blocking=True, **options)
+    unlimited = dbutils.pooled_db.PooledDB(sqlite3, **options)
+    used = [pool.connection() for _ in range(3)] + [full.connection(), unlimited.connection()]
+    used.pop(0).close()
+    keep(used)
+    used[0].begin()
+    threading.Thread(target=full.connection, daemon=True).start()
+    _fixture.wait_until(lambda: full._lock._waiters, "a waiter")
+
+    def tell(one):
+        metrics = {"in_use": one._connections, "idle": len(one._idle_cache), "limit": one._maxconnections or None}
+        metrics.update(created=metrics["in_use"] + metrics["idle"], waiters=1 if one is full else 0)
+        return "exhausted" if one is full else "open", metrics, {}
+
+    for one in [pool, full, unlimited]:
+        add(one, "dbutils_pool", tell)
+    for one in used:
+        state = "in_transaction" if one is used[0] else "open"
+        add(one._con, "dbutils_connection", lambda one, state=state: (state, {}, {}))
+    pools = [oracledb.create_pool(user="app", password=SECRET, dsn="127.0.0.1:1/x", min=0, max=4) for _ in range(2)]
+    pools[1].close(force=True)
+    for one in pools:
+        add(one, "oracledb_pool", lambda one: ("closed" if one._impl is None else "open", {}, {}))
+
+
 PARTS = {name[5:]: part for name, part in globals().items() if name.startswith("part_")}
 
 

@@ -432,12 +432,16 @@ async def in_loop(ready):
 
     def tell_transport(one):
         sock = one._sock
-        return "closed" if sock is None else "open", {"fd": None if sock is None else sock.fileno()}, {}
+        if sock is None:
+            return "closed", {"fd": None}, {"peer": None}
+        return "open", {"fd": sock.fileno()}, {"peer": "%s:%d" % sock.getpeername()[:2]}
 
     for reader, writer in streams:
         add(writer.transport, "asyncio_transport", tell_transport)
         state = "closing" if writer.is_closing() else "half_closed" if reader.at_eof() else "open"
         add(writer, "asyncio_stream", lambda one, state=state: (state, {}, {}))
+    served += await pipes()
+    served += await encrypted()
     if sys.version_info >= (3, 11):
         async def hold():
             async with asyncio.TaskGroup() as group:
@@ -451,6 +455,73 @@ async def in_loop(ready):
     ROWS.more = [served, waiting, streams, futures, pending]
     ready.set()
     await forever()
+
+
+async def pipes():
+    """Pipe transports of both kinds, open and closed."""
+    loop = asyncio.get_running_loop()
+    kept = []
+    for closed in [False, True]:
+        reading, writing = os.pipe()
+        connect = loop.connect_read_pipe(asyncio.Protocol, os.fdopen(reading, "rb", 0))
+        kept.append((await connect)[0])
+        connect = loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(writing, "wb", 0))
+        kept.append((await connect)[0])
+        if closed:
+            kept[-1].close(), kept[-2].close()
+    await asyncio.sleep(0.05)
+
+    def tell(one):
+        pipe = one._pipe
+        return "closed" if pipe is None else "open", {"fd": None if pipe is None else pipe.fileno()}, {}
+
+    for one in kept:
+        add(one, "asyncio_transport", tell)
+    return kept
+
+
+async def encrypted():
+    """TLS transports: open, closed here, and dropped by the other end."""
+    try:
+        import ssl
+    except ImportError:
+        return []
+    contexts = [ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)]
+    contexts[1].check_hostname = False
+    contexts[1].verify_mode = ssl.CERT_NONE
+    for context in contexts:  # without certificates
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers("AECDH-AES256-SHA:@SECLEVEL=0")
+    served = []
+
+    async def hold_stream(reader, writer):
+        served.append(writer)
+        await reader.read(1)
+        if len(served) == 3:
+            writer.transport.abort()
+        await forever()
+
+    server = await asyncio.start_server(hold_stream, "127.0.0.1", 0, ssl=contexts[0])
+    address = server.sockets[0].getsockname()
+    streams = []
+    for number in range(3):
+        streams.append(await asyncio.open_connection(*address, ssl=contexts[1]))
+        streams[-1][1].write(b"x")
+        await streams[-1][1].drain()
+        while len(served) <= number:
+            await asyncio.sleep(0.01)
+    streams[1][1].transport.abort()
+    await streams[2][0].read()
+    await asyncio.sleep(0.2)
+
+    def tell(one, closed):
+        if closed:
+            return "closed", {"fd": None}, {"peer": None}
+        return "open", {"fd": one.get_extra_info("socket").fileno()}, {"peer": "%s:%d" % address[:2]}
+
+    for (reader, writer), closed in zip(streams, [False, True, True]):
+        add(writer.transport, "asyncio_tls_transport", lambda one, closed=closed: tell(one, closed))
+    return [served, server, streams]
 
 
 def main():

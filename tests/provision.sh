@@ -305,7 +305,8 @@ if ((want_libraries)); then
     libraries 3.11.7-old "${older_libraries[@]}"
     libraries 3.13.0 "${newest_libraries[@]}" "${more_libraries[@]}"
     libraries 3.13.0-old "${oldest_for_313[@]}"
-    libraries "$newest_python" "${newest_libraries[@]}"
+    # gevent needs libstdc++, which sid's root does not have; greenlet is in the list anyway.
+    libraries "$newest_python" "${newest_libraries[@]/#gevent/greenlet}"
 fi
 if ((want_debug)); then
     debug_files 3.11 host python3.11-dbg

@@ -7,7 +7,7 @@ mod resources_support;
 mod support;
 
 use resources_support::differences;
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{Fixture, Postgres, Redis, libraries, pyattach_json};
 
 /// Runs the fixture's part on every tree with the libraries it needs and compares. `unknown` says what may be
@@ -99,7 +99,119 @@ fn mysql_drivers_anyio_and_uvicorn() {
 }
 
 #[test]
+fn gevent() {
+    check("gevent", &["gevent"], &[], &[]);
+}
+
+#[test]
+fn kombu_and_kafka() {
+    check("brokers", &["kombu", "kafka"], &[], &[]);
+}
+
+#[test]
+fn grpc_and_boto3() {
+    check("rpc", &["grpc", "boto3"], &[], &[]);
+}
+
+#[test]
+fn dbutils_and_oracledb() {
+    check("pooling", &["dbutils", "oracledb"], &[], &[]);
+}
+
+/// Newer releases are tested with every interpreter, elsewhere.
+#[test]
+fn older_aiohttp() {
+    let mut failures = Vec::new();
+    for tree in libraries().iter().filter(|tree| tree.name.ends_with("-old")) {
+        let mut fixture = Fixture::start(&tree.interpreter, "aiohttp_sessions.py", &[]);
+        let truth = fixture.ask("sessions");
+        let document = pyattach_json(&["resources", &fixture.pid_text()]);
+        let rows = document["resources"].as_array().unwrap();
+        for session in truth["sessions"].as_array().unwrap() {
+            let found = rows.iter().find(|row| row["address"] == session["address"]).unwrap();
+            let same = found["state"] == session["state"]
+                && ["in_use", "idle"].iter().all(|&name| {
+                    let expected = &session["connector"][name];
+                    expected.is_null() || found["metrics"][name] == *expected
+                });
+            if !same {
+                failures.push(format!("{}: {found} is {session}", fixture.facts["aiohttp"]));
+            }
+        }
+        failures.extend(unknowns(&document, &[]));
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
 fn postgres_drivers() {
     let Some(server) = Postgres::start() else { return };
     check("postgres", &["asyncpg", "psycopg_pool"], &["--postgres", &server.port.to_string()], &[]);
+}
+
+/// Starts a program of `python-fixtures/servers` with the newest Python that has this module.
+fn server(program: &str, needs: &str, options: &[&str]) -> Option<Fixture> {
+    let mut trees = libraries();
+    trees.retain(|tree| tree.have(&[needs]) && tree.interpreter.root.is_none());
+    let tree = trees.pop()?;
+    Some(Fixture::start(&tree.interpreter, &format!("servers/{program}"), options))
+}
+
+fn children(pid: i32) -> Vec<i32> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let text = std::fs::read_to_string(path).unwrap();
+    text.split_whitespace().map(|word| word.parse().unwrap()).collect()
+}
+
+/// The rows of this kind.
+fn rows(pid: i32, kind: &str) -> Vec<Value> {
+    let document = pyattach_json(&["resources", &pid.to_string(), "--kind", kind]);
+    document["resources"].as_array().unwrap().clone()
+}
+
+fn get(port: &Value) -> i32 {
+    use std::io::{Read, Write};
+    let port = u16::try_from(port.as_u64().unwrap()).unwrap();
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.rsplit("\r\n").next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn gunicorn_and_its_workers() {
+    for class in ["sync", "gthread"] {
+        let options = ["--worker-class", class, "--threads", "2"];
+        let Some(target) = server("gunicorn_master.py", "gunicorn", &options) else { return };
+        let mut served = std::collections::BTreeMap::new();
+        for _ in 0..10 {
+            *served.entry(get(&target.facts["port"])).or_insert(0) += 1;
+        }
+        let workers = children(target.pid);
+        assert_eq!(workers.len(), 2, "{class}");
+        let arbiters = rows(target.pid, "gunicorn_arbiter");
+        assert_eq!(arbiters[0]["metrics"], json!({"limit": 2, "created": 2}), "{class}");
+        let of_master = rows(target.pid, "gunicorn_worker");
+        assert!(of_master.iter().all(|row| row["state"] == "supervised"), "{of_master:?}");
+        assert_eq!(of_master.len(), 2);
+        for worker in workers {
+            let of_worker = rows(worker, "gunicorn_worker");
+            let own = of_worker.iter().find(|row| row["show"]["worker_pid"] == worker).unwrap();
+            assert_eq!(own["state"], "running", "{class}: {own}");
+            let requests = served.get(&worker).copied().unwrap_or(0);
+            assert_eq!(own["metrics"]["requests"], requests, "{class}: {own}");
+        }
+    }
+}
+
+#[test]
+fn celery_and_its_pools() {
+    let Some(target) = server("celery_worker.py", "celery", &["prefork", "3"]) else { return };
+    let pools = rows(target.pid, "worker_pool");
+    assert_eq!(children(target.pid).len(), 3);
+    assert_eq!(pools[0]["metrics"], json!({"limit": 3, "created": 3, "queued": 0}), "{pools:?}");
+    let target = server("celery_worker.py", "celery", &["threads", "4"]).unwrap();
+    let pools = rows(target.pid, "thread_pool_executor");
+    assert!(pools.iter().any(|row| row["metrics"]["limit"] == 4), "{pools:?}");
 }

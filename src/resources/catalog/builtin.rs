@@ -23,4 +23,7 @@ files!(
     "django.toml",
     "servers.toml",
     "gevent.toml",
+    "brokers.toml",
+    "rpc.toml",
+    "pooling.toml",
 );
