@@ -1,6 +1,6 @@
 """What the benchmarks attach to: a heap of a given size and age, threads, and a ticker that sees every pause.
 
-Commands: gap reset, gap read, census, frames, ping.
+Commands: gap reset, gap read, fork, census, frames, ping.
 """
 
 import argparse
@@ -71,6 +71,10 @@ class Ticker:
         given = self.library.ticker_read(gaps, room, ctypes.byref(count), ctypes.byref(total))
         return {"gaps_ns": list(gaps[:given]), "ticks": count.value, "total_ns": total.value}
 
+    def fork(self):
+        self.library.bare_fork.restype = ctypes.c_uint64
+        return {"ns": self.library.bare_fork()}
+
 
 def main():
     parser = argparse.ArgumentParser()
@@ -95,7 +99,9 @@ def main():
     _fixture.wait_parked([thread.native_id for thread in threads])
     commands = {}
     if options.ticker:
-        commands["gap"] = Ticker(options.ticker).command
+        ticker = Ticker(options.ticker)
+        commands["gap"] = ticker.command
+        commands["fork"] = ticker.fork
     _fixture.serve({"objects": options.objects, "threads": options.threads, "pad_mb": options.pad_mb}, commands)
 
 

@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::bare_copy;
 use crate::cases::{Contender, Room};
 use crate::options::Options;
 use crate::peers::Peers;
 use crate::support::scratch;
+use crate::{bare_copy, bare_stop};
 
 /// What is run inside the target by the classic recipe: four scans of all objects, each for one kind of resource. By name,
 /// which is faster than `isinstance` and needs no import in the target.
-const SCANS: &str = concat!(
+pub(crate) const SCANS: &str = concat!(
     r"import gc\nout = open('RESULT', 'w')\n",
     r"for name in 'socket', 'ThreadPoolExecutor', 'ClientSession', 'Task': ",
     r"out.write('%s %d ' % (name, sum(1 for one in gc.get_objects() if type(one).__name__ == name)))\n",
@@ -47,6 +47,10 @@ pub(crate) fn command(
             let room = if room == Room::Touched { "touched" } else { "fresh" };
             with(&std::env::current_exe().ok()?, &[bare_copy::WORD], &[pid, room])
         }
+        Contender::Stop => with(&std::env::current_exe().ok()?, &[bare_stop::OURS], &[pid]),
+        Contender::BareStop => with(&std::env::current_exe().ok()?, &[bare_stop::WORD], &[pid]),
+        // The target does it.
+        Contender::BareFork => None,
     }
 }
 
@@ -63,7 +67,8 @@ pub(crate) fn problem(contender: Contender, output: &str, target: &[&str]) -> Op
             let _ = std::fs::remove_file(gdb_result());
             return (!written.contains("Task ")).then(|| "it did not count".to_owned());
         }
-        Contender::BareCopy(_) => (" ns for ", 1),
+        Contender::BareCopy(_) | Contender::Stop | Contender::BareStop => (" ns for ", 1),
+        Contender::BareFork => return None,
     };
     let found = output.matches(word).count();
     (found < least).then(|| format!("{found} times {word:?}, {least} expected"))

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::cases::Contender;
 use crate::goals::Goal;
 use crate::measure::Outcome;
 use crate::options::Options;
@@ -29,8 +28,8 @@ pub(crate) fn figures(results: &[Outcome]) -> String {
         );
         let ours = outcome.row("pyattach");
         for row in &outcome.rows {
-            // A bare copy is the limit of a pause.
-            let is_bare = matches!(row.contender, Contender::BareCopy(_));
+            // What is bare is the limit of a pause.
+            let is_bare = row.contender.is_bare();
             let ours = ours.and_then(|ours| match is_bare {
                 true => ours.pause_ms.median(),
                 false => ours.wall_ms.median(),
@@ -68,7 +67,8 @@ pub(crate) fn goals(goals: &[Goal]) -> String {
 /// Puts both into the document, between its markers.
 pub(crate) fn write(
     path: &Path,
-    results: &[Outcome],
+    tables: &str,
+    charts: &str,
     judged: &[Goal],
     options: &Options,
 ) -> Result<(), String> {
@@ -79,9 +79,8 @@ pub(crate) fn write(
     let Some((head, tail)) = parts else {
         return Err(format!("{}: no lines {BEGIN:?} and {END:?}", path.display()));
     };
-    let quick = if options.quick { " With `--quick`: not to be quoted." } else { "" };
-    let body =
-        format!("{}.{quick}\n\n{}\n{}", machine(), goals(judged), figures(results).trim_end());
+    let quick = if options.quick { " Few runs (`--quick`)." } else { "" };
+    let body = format!("{}.{quick}\n\n{}\n{charts}{}", machine(), goals(judged), tables.trim_end());
     std::fs::write(path, format!("{head}{BEGIN}{body}\n{END}{tail}")).map_err(failed)
 }
 

@@ -55,6 +55,7 @@ const LINEAR: f64 = 6.0;
 pub(crate) fn judge(results: &[Outcome]) -> Vec<Goal> {
     let mut goals = Vec::new();
     for outcome in results {
+        judge_modes(outcome, &mut goals);
         let Some(ours) = outcome.row("pyattach") else { continue };
         let mut add = |what: &str, limit: f64, measured: Option<f64>| {
             let (python, what) = (outcome.python.clone(), what.to_owned());
@@ -80,4 +81,30 @@ pub(crate) fn judge(results: &[Outcome]) -> Vec<Goal> {
         }
     }
     goals
+}
+
+/// Of the bare copy, and of the bare fork and stop.
+const NEAR_THE_LIMIT: f64 = 1.3;
+/// 200 threads, in milliseconds.
+const LONGEST_STOP: f64 = 5.0;
+
+/// What each mode is held against.
+fn judge_modes(outcome: &Outcome, goals: &mut Vec<Goal>) {
+    let bare = |name: &str| outcome.row(name).and_then(WALL);
+    let pause = |name: &str| outcome.row(name).and_then(PAUSE);
+    let mut add = |what: &str, limit: f64, measured: Option<f64>| {
+        let (python, what) = (outcome.python.clone(), format!("{}: {what}", outcome.case.title));
+        goals.extend(measured.map(|measured| Goal { python, what, limit, measured }));
+    };
+    if outcome.case.name.starts_with("objects-1m") {
+        let forking = bare("bare fork").zip(bare("bare stop and release"));
+        let forked = pause("pyattach --capture fork").zip(forking);
+        let forked = forked.map(|(ours, (fork, stop))| ours / (fork + stop));
+        add("pause of fork / bare fork and stop", NEAR_THE_LIMIT, forked);
+        let copied = pause("pyattach --capture copy").zip(bare(BARE.name()));
+        add("pause of copy / bare copy", NEAR_THE_LIMIT, copied.map(|(ours, bare)| ours / bare));
+    }
+    if outcome.case.name == "threads-200" {
+        add("stop and release, ms", LONGEST_STOP, bare("pyattach's stop and release"));
+    }
 }

@@ -8,13 +8,16 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints its results")]
 
 mod bare_copy;
+mod bare_stop;
 mod cases;
+mod chart;
 mod contenders;
 mod document;
 mod goals;
 mod measure;
 mod options;
 mod peers;
+mod served;
 mod statistics;
 mod targets;
 
@@ -30,6 +33,13 @@ fn main() -> ExitCode {
     {
         return bare_copy::main(pid, room);
     }
+    if let [first, pid] = &words[..] {
+        match first.as_str() {
+            bare_stop::WORD => return bare_stop::main(pid, bare_stop::bare),
+            bare_stop::OURS => return bare_stop::main(pid, bare_stop::ours),
+            _ => {}
+        }
+    }
     match options::parse(&words).and_then(|options| run(&options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
@@ -41,13 +51,17 @@ fn main() -> ExitCode {
 
 fn run(options: &options::Options) -> Result<(), String> {
     let peers = peers::find();
-    let mut results = Vec::new();
-    for label in &options.pythons {
+    let (mut results, mut served) = (Vec::new(), Vec::new());
+    for (index, label) in options.pythons.iter().enumerate() {
         let Some(python) = support::interpreters().iter().find(|one| one.label == *label) else {
             println!("not run: no interpreter {label}");
             continue;
         };
-        for case in cases::ALL.iter().filter(|case| options.selects(case.name)) {
+        let wanted = |case: &&cases::Case| {
+            let once = index > 0 && options.quick && case.is_about_modes();
+            options.selects(case.name, case.rounds) && !once
+        };
+        for case in cases::ALL.iter().filter(wanted) {
             eprintln!("{label}: {} …", case.name);
             match measure::measure(python, case, &peers, options) {
                 Ok(outcome) => {
@@ -58,7 +72,19 @@ fn run(options: &options::Options) -> Result<(), String> {
             }
         }
     }
-    if results.is_empty() {
+    if options.selects(served::NAME, served::ROUNDS) {
+        for python in served::interpreters(options) {
+            eprintln!("{python}: {} …", served::NAME);
+            match served::measure(python, &peers, options) {
+                Ok(outcome) => {
+                    println!("{}", served::figures(std::slice::from_ref(&outcome)));
+                    served.push(outcome);
+                }
+                Err(problem) => println!("not run: {}, {python}: {problem}", served::NAME),
+            }
+        }
+    }
+    if results.is_empty() && served.is_empty() {
         return Err("nothing was run".to_owned());
     }
     let goals = goals::judge(&results);
@@ -67,7 +93,11 @@ fn run(options: &options::Options) -> Result<(), String> {
         println!("not run: {name}");
     }
     match &options.write {
-        Some(path) => document::write(path, &results, &goals, options),
+        Some(path) => {
+            let charts = chart::write(path, &results)?;
+            let tables = document::figures(&results) + &served::figures(&served);
+            document::write(path, &tables, &charts, &goals, options)
+        }
         None => Ok(()),
     }
 }

@@ -22,7 +22,7 @@ impl Peers {
             Contender::PySpy(_) => self.py_spy.as_deref(),
             Contender::Pystack(_) => self.pystack.as_deref(),
             Contender::Gdb => self.gdb.as_deref(),
-            Contender::Ours(_) | Contender::BareCopy(_) => None,
+            _ => None,
         }
     }
 
