@@ -184,6 +184,105 @@ fn traced_by_another() {
     assert!(program.end().success());
 }
 
+/// musl's own `__restore_rt` and its loader, which is its libc; linked statically and not.
+#[test]
+fn musl_programs_are_forked() {
+    let directory = tempfile::tempdir().unwrap();
+    let (source, program) = (directory.path().join("a.c"), directory.path().join("a"));
+    let text = r#"
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+static void on(int n) {}
+int main(void) {
+    signal(SIGUSR1, on); puts("READY"); fflush(stdout);
+    char c; struct pollfd in = {0, POLLIN, 0};
+    for (;;) {
+        int ready = poll(&in, 1, 60000);
+        if (ready != 1) { printf("poll said %d\n", ready); return 1; }
+        if (read(0, &c, 1) <= 0) return 0;
+        if (c == '\n') puts("answer"), fflush(stdout);
+    }
+}
+"#;
+    std::fs::write(&source, text).unwrap();
+    for linking in ["-static", "-rdynamic"] {
+        let mut build = Command::new("musl-gcc");
+        build.args([linking, "-o"]).arg(&program).arg(&source);
+        let Ok(status) = build.status() else {
+            eprintln!("not run: no musl-gcc");
+            return;
+        };
+        assert!(status.success());
+        let mut program = Program::start(Command::new(&program));
+        program.expect("READY");
+        let process = Process::open(program.pid()).unwrap();
+        for _ in 0..5 {
+            fork_once(&process, &plan(&program).unwrap());
+            assert_eq!(program.ask("still there?"), "answer");
+        }
+        assert_eq!(children(program.pid()), []);
+        assert!(program.end().success());
+    }
+}
+
+/// A fork is refused by the kernel: that is told, `auto` does without, the program goes on.
+fn expect_refusal(program: &mut Program, errno: nix::errno::Errno, hint: &str) {
+    let error = refusal(program);
+    assert!(matches!(error, ForkError::Refused { errno: its, .. } if its == errno), "{error:?}");
+    assert!(error.hint().unwrap().contains(hint), "{error:?}");
+    let pid = program.pid().to_string();
+    let outcome = pyattach(&["census", &pid, "--capture", "fork"]);
+    assert_eq!(outcome.code, Some(5), "{outcome:?}");
+    let census = pyattach_json(&["census", &pid]);
+    assert_eq!(census["capture"]["mode"], "copy");
+    let reason = census["capture"]["mode_reason"].as_str().unwrap();
+    assert!(reason.contains("no fork: process"), "{reason}");
+    assert_eq!(program.ask("still there?"), "answer");
+    assert_eq!(children(program.pid()), []);
+}
+
+/// Two neighbours in memory, each of which the machine could give, are one to a fork, and it
+/// cannot give that: the kernel says no for want of memory, as with strict overcommit.
+#[test]
+fn more_memory_than_there_is() {
+    let setting = std::fs::read_to_string("/proc/sys/vm/overcommit_memory").unwrap();
+    if setting.trim() != "0" {
+        eprintln!("not run: vm.overcommit_memory is not 0");
+        return;
+    }
+    let mut program = Program::python(
+        "import mmap, sys\nx = bytearray(b'x' * (150 << 20))\n\
+         lines = [line.split() for line in open('/proc/meminfo')]\n\
+         known = {words[0]: int(words[1]) for words in lines}\n\
+         size = int((known['MemTotal:'] + known['SwapTotal:']) * 0.7) >> 2 << 12\n\
+         kept = [mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) for n in 'ab']\n\
+         print('READY')\nfor line in sys.stdin: print('answer')",
+    );
+    expect_refusal(&mut program, nix::errno::Errno::ENOMEM, "--capture copy");
+    assert!(program.end().success());
+}
+
+/// The limit of processes of one user (ulimit -u); root has none.
+#[test]
+fn the_users_limit_of_processes() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("not run: becoming another user needs root");
+        return;
+    }
+    // A number that nobody else has.
+    let mut program = Program::python(
+        "import os, resource, sys\nx = bytearray(b'x' * (150 << 20))\n\
+         resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))\n\
+         os.setgid(61234)\nos.setuid(61234)\n\
+         print('READY')\nfor line in sys.stdin: print('answer')",
+    );
+    expect_refusal(&mut program, nix::errno::Errno::EAGAIN, "ulimit -u");
+    assert!(program.end().success());
+}
+
 /// A cgroup of our own that holds at most as many tasks as are in it.
 #[test]
 fn the_limit_of_processes() {
@@ -201,20 +300,7 @@ fn the_limit_of_processes() {
     );
     std::fs::write(group.join("cgroup.procs"), program.pid().to_string()).unwrap();
     std::fs::write(group.join("pids.max"), "1").unwrap();
-    let error = refusal(&program);
-    assert!(
-        matches!(error, ForkError::Refused { errno: nix::errno::Errno::EAGAIN, .. }),
-        "{error:?}"
-    );
-    assert!(error.hint().unwrap().contains("pids.max"));
-    let pid = program.pid().to_string();
-    let outcome = pyattach(&["census", &pid, "--capture", "fork"]);
-    assert_eq!(outcome.code, Some(5), "{outcome:?}");
-    let census = pyattach_json(&["census", &pid]);
-    assert_eq!(census["capture"]["mode"], "copy");
-    let reason = census["capture"]["mode_reason"].as_str().unwrap();
-    assert!(reason.contains("no fork: process"), "{reason}");
-    assert_eq!(program.ask("still there?"), "answer");
+    expect_refusal(&mut program, nix::errno::Errno::EAGAIN, "pids.max");
     assert!(program.end().success());
     until("the group can be removed", || std::fs::remove_dir(&group).is_ok());
 }

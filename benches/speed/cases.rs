@@ -82,6 +82,16 @@ impl Contender {
         }
     }
 
+    /// Of whose pauses it is the limit: the first of these that takes part.
+    pub(crate) fn is_limit_of(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::BareCopy(_) => Some(&["pyattach --capture copy", "pyattach"]),
+            Self::BareFork => Some(&["pyattach --capture fork"]),
+            Self::BareStop => Some(&["pyattach's stop and release"]),
+            _ => None,
+        }
+    }
+
     /// Is it a limit, or a part of us, of which only a time is known?
     pub(crate) fn is_bare(self) -> bool {
         matches!(self, Self::BareCopy(_) | Self::BareFork | Self::BareStop | Self::Stop)

@@ -7,7 +7,7 @@ use plotters::coord::combinators::IntoLogRange;
 use plotters::prelude::*;
 
 use crate::cases::Place;
-use crate::measure::{Outcome, Row};
+use crate::measure::Outcome;
 
 /// Of a whole picture, in pixels.
 const SIZE: (u32, u32) = (820, 420);
@@ -72,7 +72,7 @@ pub(crate) fn write(document: &Path, results: &[Outcome]) -> Result<String, Stri
         for outcome in results.iter().filter(places).filter(|one| one.python == first.python) {
             let Some(place) = outcome.case.place.and_then(chart.place) else { continue };
             for (index, (name, _)) in chart.lines.iter().enumerate() {
-                if let Some(value) = outcome.row(name).and_then(pause) {
+                if let Some(value) = outcome.row(name).and_then(|row| row.held_ms().median()) {
                     lines.entry(index).or_default().push((place, value));
                 }
             }
@@ -83,11 +83,6 @@ pub(crate) fn write(document: &Path, results: &[Outcome]) -> Result<String, Stri
         text += &format!("![{}]({})\n\n", chart.title, chart.file);
     }
     Ok(text)
-}
-
-/// How long the target stands still, in milliseconds.
-fn pause(row: &Row) -> Option<f64> {
-    if row.contender.is_bare() { row.wall_ms.median() } else { row.pause_ms.median() }
 }
 
 fn draw(

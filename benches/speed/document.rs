@@ -29,11 +29,10 @@ pub(crate) fn figures(results: &[Outcome]) -> String {
         let ours = outcome.row("pyattach");
         for row in &outcome.rows {
             // What is bare is the limit of a pause.
-            let is_bare = row.contender.is_bare();
-            let ours = ours.and_then(|ours| match is_bare {
-                true => ours.pause_ms.median(),
-                false => ours.wall_ms.median(),
-            });
+            let ours = match row.contender.is_limit_of() {
+                Some(names) => names.iter().find_map(|name| outcome.row(name)?.held_ms().median()),
+                None => ours.and_then(|ours| ours.wall_ms.median()),
+            };
             let ratio = ours.zip(row.wall_ms.median()).map(|(ours, its)| number(ours / its));
             let _ = writeln!(
                 text,

@@ -67,7 +67,8 @@ pub(crate) fn judge(results: &[Outcome]) -> Vec<Goal> {
             let its = outcome.row(peer.name()).and_then(its);
             add(what, *limit, figure(ours).zip(its).map(|(ours, its)| ours / its));
         }
-        if matches!(ours.contender, Contender::Ours(["dump", ..])) {
+        let dump = matches!(ours.contender, Contender::Ours(["dump", ..]));
+        if dump && !outcome.case.is_about_modes() {
             let what = format!("{}: peak memory, MB", outcome.case.title);
             add(&what, MOST_MEMORY, PEAK(ours));
         }

@@ -43,6 +43,13 @@ impl Outcome {
     }
 }
 
+impl Row {
+    /// How long the target stands still.
+    pub(crate) fn held_ms(&self) -> &Series {
+        if self.contender.is_bare() { &self.wall_ms } else { &self.pause_ms }
+    }
+}
+
 /// What one run took.
 pub(crate) struct Run {
     pub(crate) wall: Duration,

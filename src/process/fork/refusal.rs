@@ -21,12 +21,11 @@ pub(super) fn check_process(process: &Process, insist: bool) -> Result<bool, For
     if let Some((tracer, name)) = process.tracer()? {
         return Err(ProcessError::Traced { pid, tracer, name }.into());
     }
-    // arch/x86/kernel/shstk.c; the field names the features that are on.
-    if status_field(&status, "x86_Thread_features").is_some_and(|on| on.contains("shstk")) {
+    if has_shadow_stack(&status) {
         return Err(ForkError::ShadowStack { pid });
     }
     let overcommit = read_bounded("/proc/sys/vm/overcommit_memory").unwrap_or_default();
-    if overcommit.starts_with(b"2") {
+    if counts_every_page(&overcommit) {
         return Err(ForkError::Overcommit);
     }
     if let (Some(memory), Some(room)) = (process.private_memory(), room::room(process)) {
@@ -40,6 +39,17 @@ pub(super) fn check_process(process: &Process, insist: bool) -> Result<bool, For
         return Err(ForkError::Seccomp { pid });
     }
     Ok(filtered)
+}
+
+/// By `/proc/PID/status`; the field names the features that are on (arch/x86/kernel/shstk.c).
+fn has_shadow_stack(status: &[u8]) -> bool {
+    let features = status_field(status, "x86_Thread_features");
+    features.is_some_and(|on| on.split_ascii_whitespace().any(|one| one == "shstk"))
+}
+
+/// By `vm.overcommit_memory`: 2 is "never overcommit".
+fn counts_every_page(setting: &[u8]) -> bool {
+    setting.trim_ascii() == b"2"
 }
 
 /// Any thread may have a filter of its own.
@@ -82,4 +92,40 @@ fn is_vfork(call: Syscall) -> bool {
 pub(super) fn refused(pid: i32, result: i64) -> ForkError {
     let errno = i32::try_from(-result).map_or(Errno::UnknownErrno, Errno::from_raw);
     ForkError::Refused { pid, errno }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shadow_stacks_by_the_kernels_own_words() {
+        // As `arch_proc_pid_thread_features` prints them.
+        let status = |line: &str| format!("Name:\tpython\n{line}Seccomp:\t0\n").into_bytes();
+        for line in ["x86_Thread_features:\tshstk \n", "x86_Thread_features:\tshstk wrss \n"] {
+            let locked = format!("{line}x86_Thread_features_locked:\tshstk \n");
+            assert!(has_shadow_stack(&status(line)));
+            assert!(has_shadow_stack(&status(&locked)));
+        }
+        // Locked is not on.
+        let off = "x86_Thread_features:\t\nx86_Thread_features_locked:\tshstk wrss \n";
+        assert!(!has_shadow_stack(&status(off)));
+        assert!(!has_shadow_stack(&status("")));
+        assert!(!has_shadow_stack(b"x86_Thread_features"));
+    }
+
+    #[test]
+    fn strict_overcommit_by_its_number() {
+        assert!(counts_every_page(b"2\n"));
+        for other in [&b"0\n"[..], b"1\n", b"", b"20\n"] {
+            assert!(!counts_every_page(other));
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_answers_is_told() {
+        let error = refused(7, -i64::from(libc::ENOMEM));
+        assert!(matches!(error, ForkError::Refused { pid: 7, errno: Errno::ENOMEM }));
+        assert!(error.is_refusal() && !error.is_transient());
+    }
 }
