@@ -17,6 +17,7 @@ pub mod rules;
 pub mod secrets;
 pub mod sockets;
 pub mod tasks;
+pub mod trend;
 pub mod whole;
 
 pub use capture::{CaptureInfo, Coverage};

@@ -109,16 +109,19 @@ fn every_truncation_gives_what_is_whole_or_an_error() {
 fn flipped_bits_are_noticed() {
     let (_folder, path) = place();
     let bytes = small().to_bytes().unwrap();
+    fs::write(&path, &bytes).unwrap();
+    let whole = format!("{:?}", SnapshotFile::open(&path).unwrap().read_all().unwrap());
     for at in 0..bytes.len() {
         let mut bent = bytes.clone();
         bent[at] ^= 1 << (at % 8);
         fs::write(&path, &bent).unwrap();
         match SnapshotFile::open(&path) {
             Ok(mut file) => {
-                let read = file.read_all();
                 // Gzip's own checksum and length behind a section are there for others.
-                let same = read.is_ok_and(|read| read.to_bytes().unwrap() == bytes);
-                assert!(same || !file.damage().is_empty() || file.read_all().is_err(), "{at}");
+                if let Ok(read) = file.read_all() {
+                    let noticed = !file.damage().is_empty();
+                    assert!(noticed || format!("{read:?}") == whole, "byte {at}");
+                }
             }
             Err(error) => assert!(error.is_damage(), "byte {at}: {error}"),
         }

@@ -5,8 +5,6 @@ use super::container::pack;
 use super::error::FileError;
 use super::model::Snapshot;
 use crate::snapshot::Whole;
-use crate::snapshot::census::ObjectTotals;
-use crate::snapshot::whole::{Sockets, Tasks};
 use serde::Serialize;
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
@@ -56,25 +54,13 @@ impl Snapshot {
 
     /// What is in no other section.
     fn rest(&self) -> Whole {
-        let whole = &self.whole;
-        Whole {
-            taken: whole.taken.clone(),
-            process: whole.process.clone(),
-            same: whole.same.clone(),
-            capture: whole.capture.clone(),
-            objects: ObjectTotals { types: Vec::new(), ..whole.objects.clone() },
-            collectors: whole.collectors.clone(),
-            kinds: whole.kinds.clone(),
-            resources: Vec::new(),
-            used: whole.used.clone(),
-            sockets: Sockets { rows: Vec::new(), ..whole.sockets.clone() },
-            tasks: Tasks { rows: Vec::new(), ..whole.tasks.clone() },
-            threads: Vec::new(),
-            native_threads: whole.native_threads.clone(),
-            samples: whole.samples.clone(),
-            limits: whole.limits.clone(),
-            children: whole.children.clone(),
-        }
+        let mut rest = self.whole.clone();
+        rest.objects.types = Vec::new();
+        rest.resources = Vec::new();
+        rest.sockets.rows = Vec::new();
+        rest.tasks.rows = Vec::new();
+        rest.threads = Vec::new();
+        rest
     }
 
     /// Writes the file, readable by its owner only. It appears under its name when it is whole
