@@ -14,6 +14,7 @@ mod forked;
 mod mode;
 mod resources;
 mod samples;
+mod snapshot;
 mod sockets;
 mod sources;
 mod target;

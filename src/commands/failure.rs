@@ -5,7 +5,7 @@ use crate::layout::discover::DiscoverError;
 use crate::process::ProcessError;
 use crate::report::escape::escape;
 use crate::report::text::{ERROR, HINT};
-use crate::snapshot::CaptureInfo;
+use crate::snapshot::{CaptureInfo, FileError};
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -133,6 +133,14 @@ impl From<AttachError> for Failure {
     fn from(error: AttachError) -> Self {
         let hint = error.hint();
         let code = error.trouble().into();
+        Self::new(error, code).with_hint(hint)
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        let hint = error.hint();
+        let code = if error.is_damage() { Code::File } else { Code::Usage };
         Self::new(error, code).with_hint(hint)
     }
 }

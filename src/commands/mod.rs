@@ -17,6 +17,7 @@ mod output;
 mod pattern;
 mod progress;
 mod resources;
+mod snapshot;
 mod sockets;
 mod tasks;
 
@@ -42,6 +43,7 @@ Examples:
   pyattach sockets 4711          which sockets, in which state, and who owns them?
   pyattach tasks 4711            which asyncio tasks wait, where, and for what?
   pyattach resources 4711        which sockets, pools, sessions, and in which state?
+  pyattach snapshot 4711 -o a.pysnap   a capture to keep and to compare
   pyattach doctor 4711           can we attach, and what will we see?
 
 Exit codes: 0 fine, 2 wrong usage, 3 cannot attach, 4 not a known CPython,
@@ -57,6 +59,7 @@ enum Command {
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
     Doctor(doctor::Doctor),
+    Snapshot(snapshot::Store),
     Demo(demo::Demo),
     #[command(subcommand)]
     Layout(layout::Layout),
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Resources(command) => command.run(),
         Command::Catalog(command) => command.run(),
         Command::Doctor(command) => command.run(),
+        Command::Snapshot(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Layout(command) => command.run(),
         Command::Completions(command) => command.run(),

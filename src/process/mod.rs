@@ -19,6 +19,7 @@ mod rights;
 mod stat;
 mod stop;
 mod tasks;
+mod usage;
 
 pub use activity::Activity;
 pub use descriptors::{Descriptor, DescriptorKind};
@@ -31,6 +32,7 @@ pub use machine::available_memory;
 pub use maps::Mapping;
 pub use rights::{Rights, Verdict};
 pub use stop::{Hold, Pause, StopError, StopOptions, Stopped, StoppedThread, Syscall};
+pub use usage::MemoryUsage;
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod dump;
 mod header;
 pub mod resources;
+pub mod snapshot;
 pub mod sockets;
 mod style;
 mod table;

@@ -16,5 +16,5 @@ mod write;
 
 pub use error::FileError;
 pub use model::{Circumstances, Figures, Moment, ObjectFigures, Place, Snapshot, Summary};
-pub use read::{KnownNames, SnapshotFile};
+pub use read::{KnownNames, SnapshotFile, TypeTable};
 pub use write::{UNFINISHED, save_bytes};

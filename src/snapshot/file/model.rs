@@ -216,18 +216,16 @@ impl Snapshot {
         Self { summary: Summary::of(&whole, around), whole, findings }
     }
 
-    /// The types by name; the second class of a name has "#2" behind it.
-    pub fn type_names(types: &[TypeRow]) -> Vec<String> {
-        let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
-        types
+    /// Sorted names; the second class of a name has "#2" behind it.
+    pub(super) fn distinct(names: &[String]) -> Vec<String> {
+        let mut last = "";
+        let mut times = 1;
+        names
             .iter()
-            .map(|row| {
-                let times = seen.entry(&row.name).or_default();
-                *times += 1;
-                match times {
-                    1 => row.name.clone(),
-                    times => format!("{}#{times}", row.name),
-                }
+            .map(|name| {
+                times = if name == last { times + 1 } else { 1 };
+                last = name;
+                if times == 1 { name.clone() } else { format!("{name}#{times}") }
             })
             .collect()
     }

@@ -12,6 +12,7 @@ use std::fs::{File, OpenOptions};
 use std::io::BufReader;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// An open snapshot file: its summary is read, the rest when asked for.
 #[derive(Debug)]
@@ -28,6 +29,22 @@ pub struct SnapshotFile {
 pub struct KnownNames {
     key: Option<(u32, u32, u32)>,
     names: Names,
+    /// The same with the second class of a name told from the first.
+    distinct: Rc<Vec<String>>,
+}
+
+/// The types of a file as columns.
+#[derive(Debug)]
+pub struct TypeTable {
+    /// Their names; of two with the same name, the second has "#2" behind it. The same `Rc` as
+    /// that of the file before when nothing changed.
+    pub names: Rc<Vec<String>>,
+    /// Instances.
+    pub count: Vec<u64>,
+    /// Sums of their shallow sizes.
+    pub shallow_bytes: Vec<u64>,
+    /// Of the instances, those in the youngest and the middle generation.
+    pub young: Vec<u64>,
 }
 
 #[derive(Deserialize)]
@@ -112,18 +129,37 @@ impl SnapshotFile {
 
     /// The types.
     pub fn types(&mut self, known: &mut KnownNames) -> Result<Vec<TypeRow>, FileError> {
+        let columns = self.columns(known)?;
+        let rows = columns.rows(&known.names);
+        rows.ok_or_else(|| self.damaged("types: they do not fit their names".to_owned()))
+    }
+
+    /// The types as columns.
+    pub fn table(&mut self, known: &mut KnownNames) -> Result<TypeTable, FileError> {
+        let columns = self.columns(known)?;
+        if !columns.fits(&known.names) {
+            return Err(self.damaged("types: they do not fit their names".to_owned()));
+        }
+        let young = match columns.young.len() {
+            0 => vec![0; columns.count.len()],
+            _ => columns.young.iter().zip(&columns.middle).map(|(a, b)| a + b).collect(),
+        };
+        let names = Rc::clone(&known.distinct);
+        let Columns { count, shallow_bytes, .. } = columns;
+        Ok(TypeTable { names, count, shallow_bytes, young })
+    }
+
+    fn columns(&mut self, known: &mut KnownNames) -> Result<Columns, FileError> {
         let key = self.section("type-names")?.key();
         if known.key != Some(key) {
             let text = self.text("type-names")?;
             known.names = serde_json::from_slice(&text)
                 .map_err(|error| self.damaged(format!("type-names: {error}")))?;
+            known.distinct = Rc::new(Snapshot::distinct(&known.names.names));
             known.key = Some(key);
         }
         let text = self.text("types")?;
-        let columns: Columns = serde_json::from_slice(&text)
-            .map_err(|error| self.damaged(format!("types: {error}")))?;
-        let rows = columns.rows(&known.names);
-        rows.ok_or_else(|| self.damaged("types: they do not fit their names".to_owned()))
+        serde_json::from_slice(&text).map_err(|error| self.damaged(format!("types: {error}")))
     }
 
     /// The rows of a section with one line for each. A section that is not there has none.
