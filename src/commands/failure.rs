@@ -15,6 +15,8 @@ use std::process::ExitCode;
 pub(super) enum Code {
     /// Everything went well.
     Fine = 0,
+    /// Findings at or above what `--fail-on` names.
+    Findings = 1,
     /// Wrong usage, or an error of our own surroundings (stdout gone, no python3).
     Usage = 2,
     /// Cannot attach: gone, permission, another tracer.

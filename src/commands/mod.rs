@@ -8,6 +8,7 @@ mod catalog_files;
 mod census;
 mod completions;
 mod demo;
+mod diff;
 mod doctor;
 mod dump;
 mod failure;
@@ -17,9 +18,11 @@ mod output;
 mod pattern;
 mod progress;
 mod resources;
+mod series;
 mod snapshot;
 mod sockets;
 mod tasks;
+mod trend;
 
 use clap::{Parser, Subcommand};
 use failure::{Code, Failure};
@@ -60,6 +63,8 @@ enum Command {
     Catalog(catalog::CatalogCommand),
     Doctor(doctor::Doctor),
     Snapshot(snapshot::Store),
+    Diff(diff::Diff),
+    Trend(trend::Trend),
     Demo(demo::Demo),
     #[command(subcommand)]
     Layout(layout::Layout),
@@ -82,6 +87,8 @@ pub fn main() -> ExitCode {
         Command::Catalog(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Snapshot(command) => command.run(),
+        Command::Diff(command) => command.run(),
+        Command::Trend(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Layout(command) => command.run(),
         Command::Completions(command) => command.run(),

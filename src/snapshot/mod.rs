@@ -6,6 +6,7 @@
 pub mod capture;
 pub mod catalog;
 pub mod census;
+pub mod diff;
 pub mod doctor;
 pub mod dump;
 pub mod file;
@@ -22,6 +23,7 @@ pub mod whole;
 
 pub use capture::{CaptureInfo, Coverage};
 pub use census::{CensusDocument, ResourceSummary, TypeRow};
+pub use diff::DiffDocument;
 pub use doctor::DoctorDocument;
 pub use dump::{DumpDocument, FrameRow, LocalRow, NativeThreadRow, ThreadRow};
 pub use file::{FileError, Snapshot, SnapshotFile};
@@ -31,6 +33,7 @@ pub use process::{LayoutInfo, ProcessInfo, PythonInfo};
 pub use resources::{Number, ResourceRow, ResourcesDocument, Shown};
 pub use sockets::SocketsDocument;
 pub use tasks::TasksDocument;
+pub use trend::TrendDocument;
 pub use whole::Whole;
 
 /// The version of pyattach that made a document.

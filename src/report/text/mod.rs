@@ -5,6 +5,7 @@
 
 pub mod catalog;
 pub mod census;
+pub mod diff;
 pub mod doctor;
 pub mod dump;
 mod header;
@@ -15,6 +16,7 @@ mod style;
 mod table;
 mod task_tree;
 pub mod tasks;
+pub mod trend;
 mod units;
 
 pub use style::{BOLD, DIM, ERROR, GOOD, HINT, WARN};

@@ -15,6 +15,8 @@ mod tests;
 mod write;
 
 pub use error::FileError;
-pub use model::{Circumstances, Figures, Moment, ObjectFigures, Place, Snapshot, Summary};
+pub use model::{
+    Circumstances, Figures, MAX_PLACES, Moment, ObjectFigures, Place, Snapshot, Summary,
+};
 pub use read::{KnownNames, SnapshotFile, TypeTable};
 pub use write::{UNFINISHED, save_bytes};

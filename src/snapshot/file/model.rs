@@ -122,7 +122,7 @@ pub struct Circumstances {
 }
 
 /// Places named in a summary.
-const MAX_PLACES: usize = 50;
+pub const MAX_PLACES: usize = 50;
 
 impl Summary {
     /// The schema's name and version.

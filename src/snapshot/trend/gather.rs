@@ -2,11 +2,11 @@
 //! that is followed.
 
 use super::document::{Change, DamagedFile, Family};
-use crate::snapshot::file::{KnownNames, SnapshotFile, Summary};
+use crate::snapshot::file::{KnownNames, MAX_PLACES, SnapshotFile, Summary};
 use crate::snapshot::{FileError, Number};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// Numbers of resources that are levels, and may leak; others are settings or running totals.
@@ -15,25 +15,25 @@ const LEVELS: [&str; 7] =
 
 /// One capture: its file and its summary.
 #[derive(Debug)]
-pub(super) struct Capture {
-    pub(super) path: PathBuf,
-    pub(super) summary: Summary,
+pub(in crate::snapshot) struct Capture {
+    pub(in crate::snapshot) path: PathBuf,
+    pub(in crate::snapshot) summary: Summary,
     /// Its counts can be judged.
-    pub(super) sound: bool,
+    pub(in crate::snapshot) sound: bool,
 }
 
 /// The captures of one process, in their order.
-pub(super) type Process = Vec<Capture>;
+pub(in crate::snapshot) type Process = Vec<Capture>;
 
 /// Reads the summaries, and sorts the captures by process and time.
-pub(super) fn processes(
+pub(in crate::snapshot) fn processes(
     paths: &[PathBuf],
     damaged: &mut Vec<DamagedFile>,
-) -> Result<Vec<Process>, FileError> {
+) -> Vec<Process> {
     let mut found: BTreeMap<_, Process> = BTreeMap::new();
     for path in paths {
-        let file = match SnapshotFile::open(path) {
-            Ok(file) => file,
+        let capture = match capture(path, damaged) {
+            Ok(capture) => capture,
             Err(error) => {
                 damaged.push(DamagedFile {
                     path: path.to_string_lossy().into_owned(),
@@ -43,16 +43,10 @@ pub(super) fn processes(
                 continue;
             }
         };
-        damaged.extend(file.damage().iter().map(|what| DamagedFile {
-            path: path.to_string_lossy().into_owned(),
-            what: what.clone(),
-            used: true,
-        }));
-        let summary = file.summary().clone();
+        let summary = &capture.summary;
         let same = &summary.same;
         let key = (summary.host.clone(), same.boot_id.clone(), same.pid, same.start_ticks);
-        let sound = summary.capture.is_as_good_as_asked();
-        found.entry(key).or_default().push(Capture { path: path.clone(), summary, sound });
+        found.entry(key).or_default().push(capture);
     }
     let mut processes: Vec<Process> = found.into_values().collect();
     for captures in &mut processes {
@@ -65,7 +59,23 @@ pub(super) fn processes(
         let host = |process: &Process| process.first().and_then(|it| it.summary.host.clone());
         (host(a), begin(a)).cmp(&(host(b), begin(b)))
     });
-    Ok(processes)
+    processes
+}
+
+/// Reads the summary of a file.
+pub(in crate::snapshot) fn capture(
+    path: &Path,
+    damaged: &mut Vec<DamagedFile>,
+) -> Result<Capture, FileError> {
+    let file = SnapshotFile::open(path)?;
+    damaged.extend(file.damage().iter().map(|what| DamagedFile {
+        path: path.to_string_lossy().into_owned(),
+        what: what.clone(),
+        used: true,
+    }));
+    let summary = file.summary().clone();
+    let sound = summary.capture.is_as_good_as_asked();
+    Ok(Capture { path: path.to_owned(), summary, sound })
 }
 
 /// The order of the captures of one process: by the clock that nobody sets.
@@ -74,7 +84,7 @@ fn clock(summary: &Summary) -> (Option<i64>, i64) {
 }
 
 /// Hours of each capture since the first, by the clock that nobody sets where all have it.
-pub(super) fn hours(captures: &[Capture]) -> Vec<f64> {
+pub(in crate::snapshot) fn hours(captures: &[Capture]) -> Vec<f64> {
     let boot: Option<Vec<i64>> =
         captures.iter().map(|capture| capture.summary.taken.since_boot_ms).collect();
     let times = boot
@@ -85,14 +95,14 @@ pub(super) fn hours(captures: &[Capture]) -> Vec<f64> {
 
 /// A series before it is judged.
 #[derive(Debug)]
-pub(super) struct Series {
-    pub(super) family: Family,
-    pub(super) name: String,
-    pub(super) unit: &'static str,
-    pub(super) values: Vec<Option<f64>>,
-    pub(super) limit: Option<f64>,
+pub(in crate::snapshot) struct Series {
+    pub(in crate::snapshot) family: Family,
+    pub(in crate::snapshot) name: String,
+    pub(in crate::snapshot) unit: &'static str,
+    pub(in crate::snapshot) values: Vec<Option<f64>>,
+    pub(in crate::snapshot) limit: Option<f64>,
     /// Of types: instances in the oldest and the permanent generation.
-    pub(super) old: Option<Vec<Option<f64>>>,
+    pub(in crate::snapshot) old: Option<Vec<Option<f64>>>,
 }
 
 /// Collects the series of the summaries.
@@ -196,7 +206,12 @@ impl Gather {
         for series in &mut all {
             let counted = matches!(series.family, Family::Resource | Family::Task | Family::Thread);
             for (value, capture) in series.values.iter_mut().zip(captures) {
-                if counted && capture.sound {
+                let listed = match series.family {
+                    Family::Task => capture.summary.waiting.len() < MAX_PLACES,
+                    Family::Thread => capture.summary.threads.len() < MAX_PLACES,
+                    _ => true,
+                };
+                if counted && capture.sound && listed {
                     value.get_or_insert(0.0);
                 }
             }
@@ -213,7 +228,7 @@ fn as_f64(number: Number) -> f64 {
 }
 
 /// The series of the summaries.
-pub(super) fn of_summaries(captures: &[Capture]) -> Vec<Series> {
+pub(in crate::snapshot) fn of_summaries(captures: &[Capture]) -> Vec<Series> {
     let mut gather = Gather { captures: captures.len(), series: BTreeMap::new() };
     for (index, capture) in captures.iter().enumerate() {
         gather.summary(index, capture);
@@ -222,7 +237,10 @@ pub(super) fn of_summaries(captures: &[Capture]) -> Vec<Series> {
 }
 
 /// The series of the types.
-pub(super) fn of_types(captures: &[Capture], damaged: &mut Vec<DamagedFile>) -> Vec<Series> {
+pub(in crate::snapshot) fn of_types(
+    captures: &[Capture],
+    damaged: &mut Vec<DamagedFile>,
+) -> Vec<Series> {
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     let mut counts: Vec<(Vec<Option<f64>>, Vec<Option<f64>>)> = Vec::new();
     let mut known = KnownNames::default();
@@ -292,7 +310,9 @@ struct Member {
 }
 
 /// The addresses of the resources of a capture, by kind; `None` when they cannot be read.
-pub(super) fn members(capture: &Capture) -> Option<BTreeMap<String, BTreeSet<String>>> {
+pub(in crate::snapshot) fn members(
+    capture: &Capture,
+) -> Option<BTreeMap<String, BTreeSet<String>>> {
     let rows: Vec<Member> = SnapshotFile::open(&capture.path).ok()?.rows("resources").ok()?;
     let mut members: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for row in rows {
@@ -302,7 +322,7 @@ pub(super) fn members(capture: &Capture) -> Option<BTreeMap<String, BTreeSet<Str
 }
 
 /// What was changed from outside between the captures.
-pub(super) fn changes(captures: &[Capture]) -> Vec<Change> {
+pub(in crate::snapshot) fn changes(captures: &[Capture]) -> Vec<Change> {
     let mut changes = Vec::new();
     for pair in captures.windows(2) {
         let [before, after] = pair else { continue };

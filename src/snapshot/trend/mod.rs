@@ -5,7 +5,7 @@
 //! how many were. Knows files only.
 
 mod document;
-mod gather;
+pub(in crate::snapshot) mod gather;
 mod judge;
 mod statistics;
 #[cfg(test)]
@@ -15,10 +15,9 @@ mod verdict;
 pub use document::{
     Apart, Change, DamagedFile, Exhaustion, Family, Members, ProcessTrend, SeriesRow, TrendDocument,
 };
-pub(in crate::snapshot) use gather::changes_between;
 pub use verdict::{Numbers, Verdict};
 
-use crate::snapshot::{FileError, VERSION};
+use crate::snapshot::VERSION;
 use gather::{Capture, Series, members};
 use judge::{Tested, test};
 use statistics::{Point, adjusted, mann_kendall};
@@ -28,7 +27,7 @@ use std::path::PathBuf;
 /// Fewer members say nothing about churn.
 const LEAST_MEMBERS: u64 = 5;
 /// Types whose instances come with every module.
-const OF_MODULES: [&str; 22] = [
+pub(in crate::snapshot) const OF_MODULES: [&str; 22] = [
     "builtins.module",
     "builtins.function",
     "builtins.type",
@@ -54,20 +53,20 @@ const OF_MODULES: [&str; 22] = [
 ];
 
 /// Judges the series of these files.
-pub fn trend(paths: &[PathBuf]) -> Result<TrendDocument, FileError> {
+pub fn trend(paths: &[PathBuf]) -> TrendDocument {
     let mut damaged = Vec::new();
-    let processes = gather::processes(paths, &mut damaged)?;
+    let processes = gather::processes(paths, &mut damaged);
     let processes =
         processes.into_iter().filter_map(|captures| of_process(&captures, &mut damaged)).collect();
     damaged.sort_by(|a, b| (&a.path, &a.what).cmp(&(&b.path, &b.what)));
     damaged.dedup();
-    Ok(TrendDocument {
+    TrendDocument {
         schema: TrendDocument::SCHEMA,
         pyattach: VERSION,
         files: paths.len() as u64,
         damaged,
         processes,
-    })
+    }
 }
 
 fn of_process(captures: &[Capture], damaged: &mut Vec<DamagedFile>) -> Option<ProcessTrend> {

@@ -39,7 +39,7 @@ fn service(minute: i64) -> Snapshot {
 #[test]
 fn a_series_of_files_is_judged() {
     let (_folder, paths) = series(20, service);
-    let document = trend(&paths).unwrap();
+    let document = trend(&paths);
     let process = &document.processes[0];
     assert_eq!((process.captures, process.incomplete), (20, 0));
     let verdict = |family, name| find(&document, family, name).verdict;
@@ -63,9 +63,9 @@ fn a_series_of_files_is_judged() {
 #[test]
 fn the_same_files_give_the_same_bytes() {
     let (_folder, mut paths) = series(12, service);
-    let first = serde_json::to_string(&trend(&paths).unwrap()).unwrap();
+    let first = serde_json::to_string(&trend(&paths)).unwrap();
     paths.reverse();
-    assert_eq!(serde_json::to_string(&trend(&paths).unwrap()).unwrap(), first);
+    assert_eq!(serde_json::to_string(&trend(&paths)).unwrap(), first);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_restart_begins_a_new_series() {
         }
         snapshot
     });
-    let document = trend(&paths).unwrap();
+    let document = trend(&paths);
     let captures: Vec<u64> = document.processes.iter().map(|process| process.captures).collect();
     assert_eq!(captures, [10, 10]);
     assert!(document.processes.iter().all(|process| process.changes.is_empty()));
@@ -94,7 +94,7 @@ fn changed_limits_and_a_clock_set_back_are_told() {
         }
         snapshot
     });
-    let document = trend(&paths).unwrap();
+    let document = trend(&paths);
     let process = &document.processes[0];
     assert_eq!(process.captures, 12);
     let change = &process.changes[0];
@@ -113,7 +113,7 @@ fn incomplete_captures_and_damaged_files_are_left_out() {
     let cut = std::fs::read(&paths[7]).unwrap();
     std::fs::write(&paths[7], &cut[..cut.len() / 10]).unwrap();
     paths.push(folder.path().join("missing.pysnap"));
-    let document = trend(&paths).unwrap();
+    let document = trend(&paths);
     let process = &document.processes[0];
     assert_eq!((process.captures, process.incomplete), (13, 1));
     assert_eq!(document.damaged.len(), 2);
@@ -131,7 +131,7 @@ fn garbage_that_waits_for_the_collector_is_set_apart() {
         }
         sample::snapshot(whole, minute)
     });
-    let document = trend(&paths).unwrap();
+    let document = trend(&paths);
     let row = find(&document, Family::Type, "shop.Cycle");
     assert_eq!(row.apart, Some(Apart::Uncollected));
 }
