@@ -30,13 +30,13 @@ const SHARED_KEYS: u64 = 30;
 /// Where the entries of a keys object are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Keys {
-    entries: Address,
+    pub(super) entries: Address,
     /// Entries in use or deleted.
     pub(super) count: u64,
     /// Entries there is room for.
     pub(super) capacity: u64,
     /// `{hash, key, value}` when true, else `{key, value}`.
-    hashed: bool,
+    pub(super) hashed: bool,
     /// Bytes of the whole keys object.
     pub(super) bytes: u64,
 }

@@ -27,6 +27,8 @@ pub struct TrackedObject {
     /// The word behind the type: `ob_size` of objects with a variable part, anything else
     /// otherwise.
     pub size_word: u64,
+    /// The word with the reference count, as it is.
+    pub refcount_word: u64,
 }
 
 /// Where and why a walk ended before it came back to the list's head.
@@ -93,6 +95,7 @@ pub fn walk(
             address: at.add(GC_HEAD),
             class: Address::new(word(&bytes, type_at)),
             size_word: word(&bytes, size_at),
+            refcount_word: word(&bytes, GC_HEAD as usize),
         });
         previous = at;
         at = Address::new(word(&bytes, 0)).without(FLAGS);

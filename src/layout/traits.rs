@@ -95,17 +95,24 @@ pub struct FrameStates {
     pub awaiting: &'static [i64],
     /// On a thread's stack.
     pub executing: i64,
+    /// From this state on the frame holds nothing but its code. (One that was closed before it
+    /// began is finished and still holds its arguments.)
+    pub cleared: i64,
 }
 
 impl FrameStates {
     /// Up to 3.9 `f_lasti`, `gi_running` and a null `gi_frame` tell.
-    pub const NONE: Self = Self { created: 0, suspended: &[], awaiting: &[], executing: 0 };
+    pub const NONE: Self =
+        Self { created: 0, suspended: &[], awaiting: &[], executing: 0, cleared: 4 };
     /// `PyFrameState` of 3.10 (Include/cpython/frameobject.h), 3.11 and 3.12 (pycore_frame.h).
-    const OLD: Self = Self { created: -2, suspended: &[-1], awaiting: &[], executing: 0 };
+    const OLD: Self =
+        Self { created: -2, suspended: &[-1], awaiting: &[], executing: 0, cleared: 4 };
     /// `FRAME_SUSPENDED_YIELD_FROM` came in 3.13.
-    const SPLIT: Self = Self { created: -3, suspended: &[-2], awaiting: &[-1], executing: 0 };
+    const SPLIT: Self =
+        Self { created: -3, suspended: &[-2], awaiting: &[-1], executing: 0, cleared: 4 };
     /// Renumbered in 3.15.
-    const RENUMBERED: Self = Self { created: 0, suspended: &[1], awaiting: &[2, 3], executing: 4 };
+    const RENUMBERED: Self =
+        Self { created: 0, suspended: &[1], awaiting: &[2, 3], executing: 4, cleared: 5 };
 }
 
 /// Where the interpreter itself notes which asyncio tasks there are.

@@ -1,0 +1,6 @@
+//! The reference graph and what is made of it, held against what the target knows of itself.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod edges;
