@@ -19,11 +19,14 @@ mod sockets;
 mod sources;
 mod target;
 mod whole;
+mod why;
 
 pub use capture::CaptureOptions;
+pub use collect::holders::Wanted;
 pub use collect::resources::Selection;
 pub use documents::StackOptions;
 pub use error::{AttachError, Trouble};
 pub use mode::CaptureMode;
 pub use target::Target;
 pub use whole::WholeOptions;
+pub use why::WhyOptions;

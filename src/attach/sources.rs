@@ -39,16 +39,39 @@ impl<'p> Sources<'p> {
     /// `<frozen importlib._bootstrap>` have no file.
     pub(super) fn annotate(&mut self, frame: &mut FrameRow) {
         let Some(line) = frame.line else { return };
-        if !frame.file.starts_with('/') {
-            return;
-        }
-        if !self.files.contains_key(&frame.file) && self.files.len() < MAX_FILES {
-            let source = Source::read(self.process, Path::new(&frame.file), &mut self.left);
-            self.files.insert(frame.file.clone(), source);
-        }
-        let source = self.files.get(&frame.file).and_then(Option::as_ref);
+        let source = self.source(&frame.file);
         let text = source.and_then(|source| source.line((line as usize).checked_sub(1)?));
         frame.source = text.filter(|text| !text.is_empty());
+    }
+
+    /// The number of a line that fits: the last one up to the line `before`, or the first one.
+    pub(super) fn find(
+        &mut self,
+        file: &str,
+        before: Option<u64>,
+        fits: &dyn Fn(&str) -> bool,
+    ) -> Option<u64> {
+        let source = self.source(file)?;
+        let mut lines = source.bytes.split(|&byte| byte == b'\n').zip(1u64..);
+        let fits = |line: &[u8]| std::str::from_utf8(line).is_ok_and(fits);
+        match before {
+            Some(before) => {
+                let lines = lines.take_while(|&(_, number)| number <= before);
+                lines.filter(|(line, _)| fits(line)).last().map(|(_, number)| number)
+            }
+            None => lines.find(|(line, _)| fits(line)).map(|(_, number)| number),
+        }
+    }
+
+    fn source(&mut self, file: &str) -> Option<&Source> {
+        if !file.starts_with('/') {
+            return None;
+        }
+        if !self.files.contains_key(file) && self.files.len() < MAX_FILES {
+            let source = Source::read(self.process, Path::new(file), &mut self.left);
+            self.files.insert(file.to_owned(), source);
+        }
+        self.files.get(file).and_then(Option::as_ref)
     }
 }
 

@@ -7,6 +7,11 @@ use crate::process::{self, Process};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+/// The range of process ids.
+pub(super) fn pid() -> clap::builder::RangedI64ValueParser<i32> {
+    clap::value_parser!(i32).range(1..)
+}
+
 /// Which processes.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Targets {

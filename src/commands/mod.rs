@@ -23,6 +23,7 @@ mod snapshot;
 mod sockets;
 mod tasks;
 mod trend;
+mod why;
 
 use clap::{Parser, Subcommand};
 use failure::{Code, Failure};
@@ -47,6 +48,7 @@ Examples:
   pyattach tasks 4711            which asyncio tasks wait, where, and for what?
   pyattach resources 4711        which sockets, pools, sessions, and in which state?
   pyattach snapshot 4711 -o a.pysnap   a capture to keep and to compare
+  pyattach why 4711 socket       who is holding them?
   pyattach doctor 4711           can we attach, and what will we see?
 
 Exit codes: 0 fine, 2 wrong usage, 3 cannot attach, 4 not a known CPython,
@@ -59,6 +61,7 @@ enum Command {
     Sockets(sockets::Sockets),
     Tasks(tasks::Tasks),
     Resources(resources::Resources),
+    Why(why::Why),
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
     Doctor(doctor::Doctor),
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Sockets(command) => command.run(),
         Command::Tasks(command) => command.run(),
         Command::Resources(command) => command.run(),
+        Command::Why(command) => command.run(),
         Command::Catalog(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Snapshot(command) => command.run(),

@@ -276,6 +276,24 @@ impl<'a> Python<'a> {
         Err(ObjectError::malformed("future", future))
     }
 
+    /// The stack that a C future or task was made by, where asyncio is in debug mode: one of
+    /// the first words behind the exception, which differ in number.
+    pub fn future_source(&self, future: Address) -> Result<Option<Address>> {
+        const WORDS: u64 = 4;
+        let Some(fields) = &self.structs().future else { return Ok(None) };
+        if !self.is_future_class(&*self.type_of(future)?) {
+            return Ok(None);
+        }
+        for word in 0..WORDS {
+            let at = future.add(fields.exception.end() + word * 8);
+            let found = self.memory.read_pointer(at)?;
+            if self.type_of(found).is_ok_and(|class| class.name() == "traceback.StackSummary") {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
     /// An attribute that is there and is not `None`.
     pub fn attribute_not_none(&self, object: Address, name: &str) -> Result<Option<Address>> {
         match self.attribute(object, name)?.found() {

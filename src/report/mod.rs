@@ -2,6 +2,7 @@
 //!
 //! Text that came from the target is never printed raw: everything passes [`escape`].
 
+pub mod dot;
 pub mod escape;
 pub mod json;
 pub mod text;

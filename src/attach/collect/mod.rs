@@ -2,6 +2,7 @@
 
 pub mod census;
 pub mod dump;
+pub mod holders;
 mod locals;
 mod native_ids;
 pub mod resources;

@@ -273,7 +273,6 @@ impl<'n, 'm> Names<'n, 'm> {
             known.push((future.callback.offset, "_callbacks"));
             known.push((future.callbacks.offset, "_callbacks"));
             known.push((future.exception.offset, "_exception"));
-            known.push((future.exception.end() + 8, "_result"));
         }
         if class.name() == "builtins.function" {
             known.push((structs.function.closure.offset, "__closure__"));
@@ -457,6 +456,14 @@ impl<'n, 'm> Names<'n, 'm> {
             Ok(class) => format!("class {}", short(class.name())),
             Err(_) => "a class".to_owned(),
         }
+    }
+
+    /// The module that a class says it is of.
+    pub fn home_of_class(&self, class: Address) -> Option<String> {
+        let dict = self.python.layout().structs.type_object.dict;
+        let dict = dict.read_pointer(self.python.memory(), class).ok()?.non_null()?;
+        let module = self.python.dict_get(dict, "__module__").ok()??;
+        self.python.text(module, MAX_NAME).ok()
     }
 
     /// `len()` of a builtin container, or of a class built on one.

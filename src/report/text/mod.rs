@@ -18,6 +18,7 @@ mod task_tree;
 pub mod tasks;
 pub mod trend;
 mod units;
+pub mod why;
 
 pub use style::{BOLD, DIM, ERROR, GOOD, HINT, WARN};
 pub use units::{bytes, number};

@@ -1,0 +1,305 @@
+//! Paths that read the same, and where they part.
+
+use crate::heap::graph::names::{Names, Step, StepKind};
+use crate::heap::graph::paths::Paths;
+use crate::heap::graph::{Graph, Kind, Node, Special};
+use crate::snapshot::holders::{Accumulation, HolderGroup, PathStep};
+use crate::snapshot::secrets::mask_text;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::cmp::Reverse;
+
+/// A dict in which more keys than this lead to objects is a registry: its keys are data.
+const LITERAL_KEYS: u32 = 3;
+/// Steps that read the same, one after the other, before the rest is left out.
+const REPEATS: usize = 2;
+/// What stands between the steps.
+const ARROW: &str = " › ";
+
+/// A path as it is shown; paths that begin the same share their beginning.
+struct Shown {
+    parent: u32,
+    step: Step,
+    class: String,
+}
+
+/// Groups of objects, the largest first.
+pub(super) struct Groups {
+    shown: Vec<Shown>,
+    /// The path of each group, and its members.
+    groups: Vec<(u32, Vec<Node>)>,
+}
+
+/// Makes the paths.
+struct Trie<'t, 'n, 'm> {
+    names: &'t mut Names<'n, 'm>,
+    graph: &'t Graph,
+    paths: &'t Paths,
+    shown: Vec<Shown>,
+    known: FxHashMap<(u32, Step), u32>,
+    of_node: FxHashMap<Node, u32>,
+    fan_out: FxHashMap<Node, u32>,
+}
+
+impl Groups {
+    /// Groups `targets` by their best paths.
+    pub(super) fn of(
+        names: &mut Names<'_, '_>,
+        graph: &Graph,
+        paths: &Paths,
+        targets: &[Node],
+    ) -> Self {
+        let mut fan_out: FxHashMap<Node, u32> = FxHashMap::default();
+        let mut seen: FxHashSet<Node> = FxHashSet::default();
+        for &target in targets {
+            let mut at = target;
+            while seen.insert(at) {
+                let Some((parent, _)) = paths.parent(at) else { break };
+                *fan_out.entry(parent).or_default() += 1;
+                at = parent;
+            }
+        }
+        drop(seen);
+        let empty = Step { kind: StepKind::Field, text: String::new(), inferred: false };
+        let root = Shown { parent: 0, step: empty, class: String::new() };
+        let (known, of_node) = (FxHashMap::default(), FxHashMap::default());
+        let mut trie = Trie { names, graph, paths, shown: vec![root], known, of_node, fan_out };
+        let mut members: FxHashMap<u32, Vec<Node>> = FxHashMap::default();
+        for &target in targets {
+            let path = trie.path(target);
+            members.entry(path).or_default().push(target);
+        }
+        let mut groups: Vec<(u32, Vec<Node>)> = members.into_iter().collect();
+        groups.sort_unstable_by_key(|(path, members)| (Reverse(members.len()), *path));
+        Self { shown: trie.shown, groups }
+    }
+
+    /// The members of all groups.
+    pub(super) fn members(&self) -> Vec<&[Node]> {
+        self.groups.iter().map(|(_, members)| members.as_slice()).collect()
+    }
+
+    /// The members of one group.
+    pub(super) fn group(&self, index: usize) -> Option<&[Node]> {
+        self.groups.get(index).map(|(_, members)| members.as_slice())
+    }
+
+    fn steps(&self, mut path: u32) -> Vec<&Shown> {
+        let mut steps = Vec::new();
+        while path != 0 {
+            let Some(shown) = self.shown.get(path as usize) else { break };
+            steps.push(shown);
+            path = shown.parent;
+        }
+        steps.reverse();
+        steps
+    }
+
+    /// A group as data, without what else holds it.
+    pub(super) fn describe(
+        &mut self,
+        names: &mut Names<'_, '_>,
+        graph: &Graph,
+        paths: &Paths,
+        index: usize,
+        depth: usize,
+    ) -> HolderGroup {
+        let Some((path, members)) = self.groups.get(index) else { return HolderGroup::default() };
+        let steps = self.steps(*path);
+        let first = steps.first().map_or(StepKind::Field, |shown| shown.step.kind);
+        let from_c = match (first, members.first()) {
+            (StepKind::HeldFromC, Some(&member)) => {
+                let chain = paths.chain(member);
+                chain.first().map(|&node| u64::from(graph.surplus(node)))
+            }
+            _ => None,
+        };
+        let container = self.container(names, graph, paths, index);
+        HolderGroup {
+            count: members.len() as u64,
+            root: first.name().to_owned(),
+            path: line(&steps, depth),
+            inferred: steps.iter().any(|shown| shown.step.inferred),
+            steps: steps
+                .iter()
+                .map(|shown| PathStep {
+                    kind: shown.step.kind.name().to_owned(),
+                    text: mask_text(&shown.step.text),
+                    class: shown.class.clone(),
+                })
+                .collect(),
+            accumulation: container.map(|node| self.accumulation(names, graph, paths, node, depth)),
+            from_c,
+            ..HolderGroup::default()
+        }
+    }
+
+    fn accumulation(
+        &self,
+        names: &mut Names<'_, '_>,
+        graph: &Graph,
+        paths: &Paths,
+        node: Node,
+        depth: usize,
+    ) -> Accumulation {
+        let steps = Self::of(names, graph, paths, &[node]);
+        let path = steps.groups.first().map_or(0, |(path, _)| *path);
+        Accumulation {
+            class: names.class_name(node),
+            address: graph.address(node).to_string(),
+            length: names.length(node),
+            path: line(&steps.steps(path), depth),
+        }
+    }
+
+    /// Where the paths of the members part; of one member, the container nearest to it.
+    pub(super) fn container(
+        &self,
+        names: &Names<'_, '_>,
+        graph: &Graph,
+        paths: &Paths,
+        index: usize,
+    ) -> Option<Node> {
+        let members = self.group(index)?;
+        let (&first, rest) = members.split_first()?;
+        let chain = paths.chain(first);
+        // The last node that all pass, counted from the root; never a member itself.
+        let mut shared = chain.len().checked_sub(1)?;
+        let place: FxHashMap<Node, usize> =
+            chain.iter().enumerate().map(|(place, &node)| (node, place)).collect();
+        for &member in rest {
+            let mut at = member;
+            loop {
+                match place.get(&at) {
+                    Some(&here) => {
+                        shared = shared.min(here + 1);
+                        break;
+                    }
+                    None => match paths.parent(at) {
+                        Some((parent, _)) => at = parent,
+                        None => {
+                            shared = 0;
+                            break;
+                        }
+                    },
+                }
+            }
+        }
+        let common = chain.get(..shared)?;
+        if members.len() > 1 {
+            return common.last().copied().filter(|&node| graph.class(node).is_some());
+        }
+        let is_container = |node: &&Node| {
+            names.length(**node).is_some_and(|_| {
+                let label = paths.parent(**node).map(|(_, label)| label.kind());
+                label.is_some_and(|kind| kind != Kind::Namespace)
+                    && graph.class(**node).is_some_and(|class| {
+                        !matches!(class.name(), "builtins.tuple" | "builtins.str")
+                    })
+            })
+        };
+        common
+            .iter()
+            .rev()
+            .find(is_container)
+            .or_else(|| {
+                common.iter().rev().find(|&&node| {
+                    !matches!(
+                        graph.special(node),
+                        Some(Special::Interpreter { .. } | Special::Thread(_) | Special::Root)
+                    )
+                })
+            })
+            .copied()
+    }
+}
+
+impl Trie<'_, '_, '_> {
+    /// The path of a node; those of the nodes before it are made, or known.
+    fn path(&mut self, target: Node) -> u32 {
+        let mut chain = Vec::new();
+        let mut at = target;
+        let mut path = 0;
+        loop {
+            if let Some(&known) = self.of_node.get(&at) {
+                path = known;
+                break;
+            }
+            let Some((parent, _)) = self.paths.parent(at) else { break };
+            chain.push(at);
+            at = parent;
+        }
+        while let Some(node) = chain.pop() {
+            let fan_out = &self.fan_out;
+            let literal = |dict: Node| fan_out.get(&dict).is_none_or(|&keys| keys <= LITERAL_KEYS);
+            if let Some(step) = self.names.step(self.paths, node, &literal) {
+                path = self.add(path, step, node);
+            }
+            self.of_node.insert(node, path);
+        }
+        path
+    }
+
+    fn add(&mut self, parent: u32, step: Step, node: Node) -> u32 {
+        let parent = self.home(parent, &step, node);
+        let same = |path: u32| self.shown.get(path as usize).filter(|shown| shown.step == step);
+        let mut repeats = 0;
+        let mut up = parent;
+        while let Some(shown) = same(up) {
+            repeats += 1;
+            if repeats == REPEATS {
+                return parent;
+            }
+            up = shown.parent;
+        }
+        if let Some(&known) = self.known.get(&(parent, step.clone())) {
+            return known;
+        }
+        let path = self.shown.len() as u32;
+        let class = self.names.class_name(node);
+        self.shown.push(Shown { parent, step: step.clone(), class });
+        self.known.insert((parent, step), path);
+        path
+    }
+
+    /// A class belongs to the module it says, not to the one that imported it first.
+    fn home(&mut self, parent: u32, step: &Step, node: Node) -> u32 {
+        if step.kind != StepKind::Class {
+            return parent;
+        }
+        let Some(shown) = self.shown.get(parent as usize) else { return parent };
+        if shown.step.kind != StepKind::Module {
+            return parent;
+        }
+        let Some(module) = self.names.home_of_class(self.graph.address(node)) else {
+            return parent;
+        };
+        let text = format!("module {module}");
+        if shown.step.text == text {
+            return parent;
+        }
+        let (above, class) = (shown.parent, shown.class.clone());
+        let step = Step { kind: StepKind::Module, text, inferred: false };
+        if let Some(&known) = self.known.get(&(above, step.clone())) {
+            return known;
+        }
+        let path = self.shown.len() as u32;
+        self.shown.push(Shown { parent: above, step: step.clone(), class });
+        self.known.insert((above, step), path);
+        path
+    }
+}
+
+/// The steps as one line, at most `depth` of them: the middle is left out.
+fn line(steps: &[&Shown], depth: usize) -> String {
+    let depth = depth.max(4);
+    let texts: Vec<String> = steps.iter().map(|shown| mask_text(&shown.step.text)).collect();
+    if texts.len() <= depth {
+        return texts.join(ARROW);
+    }
+    let before = 3.min(depth - 1);
+    let after = depth - before;
+    let left = texts.len() - depth;
+    let first = texts.get(..before).unwrap_or_default().join(ARROW);
+    let last = texts.get(texts.len() - after..).unwrap_or_default().join(ARROW);
+    format!("{first}{ARROW}… {left} steps …{ARROW}{last}")
+}

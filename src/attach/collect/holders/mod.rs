@@ -1,0 +1,249 @@
+//! From the reference graph to groups: who holds these objects, all of them at once.
+//!
+//! One search gives the best path to every object. Paths of the objects asked for are shown
+//! step by step and those that read the same are a group; where their nodes part is the
+//! container that accumulates. Whether cutting it is enough is for the dominator tree to say;
+//! where it is not, another search without the container finds who else holds them.
+
+mod group;
+mod owner;
+mod select;
+mod sites;
+mod weight;
+
+pub use owner::{Definition, Place};
+pub use select::Wanted;
+
+use super::Problem;
+use crate::cpython::{Interpreter, Python};
+use crate::heap::graph::dominators::Dominators;
+use crate::heap::graph::names::Names;
+use crate::heap::graph::paths::{Paths, Preferences};
+use crate::heap::graph::{self, Graph, Node};
+use crate::memory::Address;
+use crate::resources::{Catalog, Describer};
+use crate::snapshot::holders::{GraphInfo, HolderGroup, Holders};
+use group::Groups;
+use std::collections::BTreeMap;
+use weight::Weights;
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'q> {
+    /// Groups to work out; the others are counted.
+    pub groups: usize,
+    /// Steps of a path.
+    pub depth: usize,
+    /// What the kernel says of descriptors: states of sockets, in lower case.
+    pub socket_states: Option<&'q BTreeMap<i64, String>>,
+}
+
+/// The graph of a picture, with what every question needs.
+pub struct Holding<'h, 'm> {
+    pub(super) python: &'h Python<'m>,
+    pub(super) interpreters: &'h [Interpreter],
+    pub(super) graph: &'h Graph,
+    preferences: Preferences,
+    paths: Paths,
+    dominators: Dominators,
+    /// The place of each node in the order of the dominator tree.
+    numbers: Vec<u32>,
+    weights: Weights,
+}
+
+/// An answer, with places whose lines are in the source files.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// The groups.
+    pub holders: Holders,
+    /// For each group, where to look for a line that memory does not tell.
+    pub places: Vec<Option<Place>>,
+}
+
+impl<'h, 'm> Holding<'h, 'm> {
+    /// Works out paths and dominators of a graph.
+    pub fn new(
+        python: &'h Python<'m>,
+        interpreters: &'h [Interpreter],
+        graph: &'h Graph,
+        describer: &Describer<'_, '_>,
+    ) -> Self {
+        let preferences = Preferences::new(python, interpreters, graph);
+        let paths = Paths::search(graph, &preferences, &[]);
+        let dominators = graph.dominators();
+        let mut numbers = vec![u32::MAX; graph.len()];
+        for (place, &node) in dominators.order.iter().enumerate() {
+            if let Some(number) = numbers.get_mut(node as usize) {
+                *number = place as u32;
+            }
+        }
+        let weights = Weights::new(graph, describer, &dominators);
+        Self { python, interpreters, graph, preferences, paths, dominators, numbers, weights }
+    }
+
+    /// How large the graph is and how much of it was read.
+    pub fn info(&self) -> GraphInfo {
+        let statistics = &self.graph.statistics;
+        let mut info = GraphInfo {
+            objects: self.graph.objects().len() as u64,
+            tracked: statistics.tracked,
+            references: statistics.references,
+            inferred: statistics.inferred,
+            unreadable: statistics.unreadable,
+            ..GraphInfo::default()
+        };
+        let mut scanned: BTreeMap<u32, u64> = BTreeMap::new();
+        for node in self.graph.objects() {
+            if !self.is_alive(node) {
+                info.garbage += 1;
+                info.garbage_bytes += self.graph.size(node);
+            } else if self.graph.surplus(node) > 0 {
+                info.held_from_c += 1;
+            }
+            if let Some(number) = self.graph.type_number(node) {
+                *scanned.entry(number).or_default() += 1;
+            }
+        }
+        for (number, count) in scanned {
+            if let Some(known) = self.graph.types().get(number as usize).filter(|one| one.inferred)
+            {
+                *info.scanned_types.entry(known.class.name().to_owned()).or_default() += count;
+            }
+        }
+        info
+    }
+
+    /// Something alive reaches it.
+    fn is_alive(&self, node: Node) -> bool {
+        self.number(node) != u32::MAX
+    }
+
+    fn number(&self, node: Node) -> u32 {
+        self.numbers.get(node as usize).copied().unwrap_or(u32::MAX)
+    }
+
+    /// Every path from the root to `node` passes `above`.
+    fn is_dominated(&self, node: Node, above: Node) -> bool {
+        let limit = self.number(above);
+        let mut at = node;
+        while self.number(at) > limit {
+            match self.dominators.parent(at) {
+                Some(up) => at = up,
+                None => return false,
+            }
+        }
+        at == above
+    }
+
+    /// Who holds these objects.
+    pub fn holders(&self, targets: &[Node], question: &Question<'_>) -> Result<Answer, Problem> {
+        let mut answer = Answer::default();
+        let holders = &mut answer.holders;
+        holders.total = targets.len() as u64;
+        let alive: Vec<Node> =
+            targets.iter().copied().filter(|&node| self.is_alive(node)).collect();
+        holders.garbage = holders.total - alive.len() as u64;
+        let mut names = Names::new(self.python, self.interpreters, self.graph);
+        let mut groups = Groups::of(&mut names, self.graph, &self.paths, &alive);
+        let free = self.weights.of_groups(self, &groups.members());
+        (holders.retained_bytes, holders.retained) = free.iter().fold(
+            (0, BTreeMap::new()),
+            |(bytes, mut kinds): (u64, BTreeMap<String, u64>), group| {
+                for (kind, count) in &group.resources {
+                    *kinds.entry(kind.clone()).or_default() += count;
+                }
+                (bytes.saturating_add(group.bytes), kinds)
+            },
+        );
+        for (index, free) in free.into_iter().enumerate() {
+            let Some(members) = groups.group(index).map(<[Node]>::to_vec) else { continue };
+            if index >= question.groups {
+                holders.groups_not_shown += 1;
+                holders.objects_not_shown += members.len() as u64;
+                continue;
+            }
+            let mut group =
+                groups.describe(&mut names, self.graph, &self.paths, index, question.depth);
+            group.total = holders.total;
+            group.retained_bytes = free.bytes;
+            group.retained = free.resources;
+            let container = groups.container(&names, self.graph, &self.paths, index);
+            self.who_else(&mut names, &mut group, container, &members, question);
+            let owner = owner::of(&names, self, container.or(members.first().copied()));
+            group.owner = owner.owner;
+            group.live = owner.live;
+            answer.places.push(owner.place);
+            group.examples =
+                members.iter().take(3).map(|&node| self.graph.address(node).to_string()).collect();
+            holders.groups.push(group);
+        }
+        (holders.sites, holders.sites_hint) = sites::of(self, targets)?;
+        Ok(answer)
+    }
+
+    /// Whether the container holds the members alone, and who else does.
+    fn who_else(
+        &self,
+        names: &mut Names<'_, '_>,
+        group: &mut HolderGroup,
+        container: Option<Node>,
+        members: &[Node],
+        question: &Question<'_>,
+    ) {
+        /// Further holders that are looked for.
+        const ROUNDS: usize = 3;
+        let Some(container) = container else { return };
+        let mut left: Vec<Node> = members
+            .iter()
+            .copied()
+            .filter(|&member| !self.is_dominated(member, container))
+            .collect();
+        let mut without = vec![container];
+        for _ in 0..ROUNDS {
+            if left.is_empty() {
+                break;
+            }
+            let paths = Paths::search(self.graph, &self.preferences, &without);
+            let wanted = |node: &Node| {
+                paths.cost(*node).is_some_and(|cost| cost < crate::heap::graph::paths::UNWANTED)
+            };
+            left.retain(wanted);
+            if left.is_empty() {
+                break;
+            }
+            let mut others = Groups::of(names, self.graph, &paths, &left);
+            let described = others.describe(names, self.graph, &paths, 0, question.depth);
+            let next = others.container(names, self.graph, &paths, 0);
+            let found = others.group(0).unwrap_or_default().to_vec();
+            group.also.push(crate::snapshot::holders::OtherHolder {
+                count: found.len() as u64,
+                path: described.path,
+                accumulation: described.accumulation,
+            });
+            match next {
+                Some(next) => without.push(next),
+                None => left.retain(|node| !found.contains(node)),
+            }
+        }
+        group.only_holder = group.also.is_empty();
+    }
+}
+
+/// Reads the graph, finds the objects that are wanted, and says who holds them.
+pub fn collect(
+    python: &Python<'_>,
+    runtime: Address,
+    interpreters: &[Interpreter],
+    catalog: &Catalog,
+    wanted: &Wanted,
+    question: &Question<'_>,
+) -> Result<(Answer, GraphInfo, Graph), Problem> {
+    let graph = graph::build(python, runtime, interpreters)?;
+    let describer = Describer::new(python, interpreters, catalog, None);
+    let targets = select::targets(&graph, &describer, wanted, question.socket_states)?;
+    let (answer, info) = {
+        let holding = Holding::new(python, interpreters, &graph, &describer);
+        (holding.holders(&targets, question)?, holding.info())
+    };
+    Ok((answer, info, graph))
+}

@@ -1,0 +1,83 @@
+//! Where the objects were made, as far as anybody wrote it down.
+//!
+//! asyncio in debug mode and aiohttp keep the stack of the moment in `_source_traceback`.
+
+use super::Holding;
+use crate::attach::collect::Problem;
+use crate::cpython::Python;
+use crate::heap::graph::Node;
+use crate::memory::Address;
+use crate::snapshot::holders::{CreationSite, Location};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+/// Objects that are asked, frames of a stack that are kept, sites that are shown.
+const MAX_ASKED: usize = 100_000;
+const MAX_FRAMES: u64 = 12;
+const MAX_SITES: usize = 10;
+const MAX_PATH: usize = 4096;
+const HINT: &str = "restart with PYTHONTRACEMALLOC=10 (all objects) or PYTHONASYNCIODEBUG=1 \
+                    (tasks, futures, transports), or run `pyattach tracemalloc PID`, to learn \
+                    where they are made";
+
+/// The sites, and how to learn them when there are none.
+pub(super) fn of(
+    holding: &Holding<'_, '_>,
+    targets: &[Node],
+) -> Result<(Vec<CreationSite>, Option<String>), Problem> {
+    let mut sites: BTreeMap<Vec<(String, Option<u64>)>, u64> = BTreeMap::new();
+    for &target in targets.iter().take(MAX_ASKED) {
+        let address = holding.graph.address(target);
+        let frames = match source_traceback(holding.python, address) {
+            Ok(Some(frames)) => frames,
+            Ok(None) => continue,
+            Err(error) if error.fatal().is_some() => return Err(error),
+            Err(_) => continue,
+        };
+        *sites.entry(frames).or_default() += 1;
+    }
+    if sites.is_empty() {
+        return Ok((Vec::new(), Some(HINT.to_owned())));
+    }
+    let mut sites: Vec<CreationSite> = sites
+        .into_iter()
+        .map(|(frames, count)| CreationSite {
+            count,
+            source: "asyncio debug".to_owned(),
+            frames: frames.into_iter().map(|(file, line)| Location { file, line }).collect(),
+        })
+        .collect();
+    sites.sort_by_key(|site| Reverse(site.count));
+    sites.truncate(MAX_SITES);
+    Ok((sites, None))
+}
+
+type Frames = Vec<(String, Option<u64>)>;
+
+/// `_source_traceback`: a `traceback.StackSummary`, outermost frame first.
+fn source_traceback(python: &Python<'_>, object: Address) -> Result<Option<Frames>, Problem> {
+    let summary = match python.attribute_not_none(object, "_source_traceback")? {
+        Some(summary) => summary,
+        None => match python.future_source(object)? {
+            Some(summary) => summary,
+            None => return Ok(None),
+        },
+    };
+    if !python.type_of(summary)?.flags.list_subclass() {
+        return Ok(None);
+    }
+    let length = python.length(summary, "stack")?;
+    let frames = python.list_items(summary, length.min(1000))?;
+    let mut found = Vec::new();
+    for &frame in frames.iter().rev().take(MAX_FRAMES as usize) {
+        let file = python.attribute_as(frame, "filename", |text| python.text(text, MAX_PATH));
+        let line = match python.attribute(frame, "lineno")?.found() {
+            Some(line) => python.small_integer(line).ok(),
+            None => python.attribute_as(frame, "_lineno", |line| python.small_integer(line)),
+        };
+        if let Some(file) = file {
+            found.push((file, line.and_then(|line| u64::try_from(line).ok())));
+        }
+    }
+    Ok(Some(found).filter(|found| !found.is_empty()))
+}

@@ -1,0 +1,108 @@
+//! The document of who holds the objects that were asked for.
+
+use super::capture::{CaptureOptions, Reading, Subject};
+use super::collect::holders::{self, Definition, Place, Question, Wanted};
+use super::documents::capture_info;
+use super::sources::Sources;
+use super::{AttachError, Target};
+use crate::process::Process;
+use crate::resources::Catalog;
+use crate::snapshot::{Coverage, VERSION, WhyDocument};
+use std::collections::{BTreeMap, HashSet};
+use std::time::Instant;
+
+/// How much is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WhyOptions {
+    /// Groups that are worked out.
+    pub groups: usize,
+    /// Steps of a path.
+    pub depth: usize,
+}
+
+impl Target {
+    /// Who holds the objects that are wanted; `selector` is how the user put it.
+    pub fn why(
+        &self,
+        options: &CaptureOptions,
+        catalog: &Catalog,
+        wanted: &Wanted,
+        selector: &str,
+        show: WhyOptions,
+    ) -> Result<WhyDocument, AttachError> {
+        let begun = Instant::now();
+        let by_state = matches!(wanted, Wanted::Resources { state: Some(_), .. });
+        let picture = self.picture(options, Subject::Heap, &mut |view| {
+            let states = if by_state { socket_states(&self.process) } else { None };
+            let question =
+                Question { groups: show.groups, depth: show.depth, socket_states: states.as_ref() };
+            let (answer, info, graph) = holders::collect(
+                view.python,
+                self.runtime,
+                view.interpreters,
+                catalog,
+                wanted,
+                &question,
+            )?;
+            let consistent = graph.statistics.broken_lists == 0 && !graph.statistics.collecting;
+            Ok(Reading { consistent, value: (answer, info, graph.statistics) })
+        })?;
+        let (_, info, statistics) = &picture.value;
+        let coverage = Coverage {
+            objects: Some(info.tracked),
+            unreadable: info.unreadable,
+            broken_lists: Some(statistics.broken_lists),
+            collecting: Some(statistics.collecting),
+            ..Coverage::default()
+        };
+        let capture = capture_info(&picture, begun, coverage, Vec::new());
+        let (mut answer, info, _) = picture.value;
+        let mut sources = Sources::new(&self.process);
+        for (group, place) in answer.holders.groups.iter_mut().zip(&answer.places) {
+            let line = place.as_ref().and_then(|place| find_line(&mut sources, place));
+            if let (Some(line), Some(owner)) = (line, &mut group.owner)
+                && let Some(location) = &mut owner.location
+            {
+                location.line = Some(line);
+            }
+        }
+        Ok(WhyDocument {
+            schema: WhyDocument::SCHEMA,
+            pyattach: VERSION,
+            process: self.process_info()?,
+            capture,
+            selector: selector.to_owned(),
+            graph: info,
+            holders: answer.holders,
+        })
+    }
+}
+
+/// The line of a definition in its source file.
+fn find_line(sources: &mut Sources<'_>, place: &Place) -> Option<u64> {
+    sources.find(&place.file, place.before, &|line| match &place.what {
+        Definition::Class(name) => {
+            let rest = line.trim_start().strip_prefix("class ").map(str::trim_start);
+            begins(rest, name, &['(', ':', '[', ' '])
+        }
+        Definition::Variable(name) => begins(Some(line), name, &['=', ':', ' ', ',']),
+    })
+}
+
+fn begins(line: Option<&str>, name: &str, behind: &[char]) -> bool {
+    let rest = line.and_then(|line| line.strip_prefix(name));
+    rest.is_some_and(|rest| rest.starts_with(behind))
+}
+
+/// The states of the TCP sockets by descriptor, in lower case; `None` where the kernel does not
+/// tell.
+fn socket_states(process: &Process) -> Option<BTreeMap<i64, String>> {
+    let descriptors = process.descriptors().ok()?;
+    let inodes: HashSet<u64> = descriptors.iter().filter_map(|one| one.socket()).collect();
+    let tables = process.socket_tables(&inodes).ok()?;
+    let states = descriptors.iter().filter_map(|one| {
+        let row = tables.by_inode.get(&one.socket()?)?;
+        Some((i64::from(one.fd), row.state.to_string().to_lowercase()))
+    });
+    Some(states.collect())
+}

@@ -1,0 +1,96 @@
+//! `why PID SELECTOR`: who holds these objects.
+
+use super::CommandResult;
+use super::arguments::{Capture, pid};
+use super::catalog_files::CatalogFiles;
+use super::failure::{Code, Failure};
+use super::output::{print_json, print_text};
+use super::pattern::Pattern;
+use super::progress::Progress;
+use crate::attach::{Target, Wanted, WhyOptions};
+use crate::report::{dot, text};
+use crate::resources::Catalog;
+
+/// Groups shown unless `--all` says otherwise.
+const SHOWN: usize = 8;
+
+/// Show who holds objects: the paths to all of them, grouped
+///
+/// SELECTOR is a kind of resource (socket, asyncio_task), an entry of the catalogue
+/// (aiohttp.session), either with a state (socket:open, socket:close_wait), an address (0x7f…),
+/// or the name of a type: the whole name, its last part, a part of it, or a pattern with * and ?.
+#[derive(Debug, clap::Args)]
+pub(super) struct Why {
+    /// Process id
+    #[arg(value_name = "PID", value_parser = pid())]
+    pid: i32,
+    /// Which objects: KIND, KIND:STATE, ENTRY, TYPE or 0xADDRESS
+    #[arg(value_name = "SELECTOR")]
+    selector: String,
+    /// Show paths of up to N steps; the middle of longer ones is left out
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    depth: usize,
+    /// Show all groups, not only the largest
+    #[arg(long)]
+    all: bool,
+    /// Write a drawing of the paths in the DOT language of Graphviz
+    #[arg(long, conflicts_with = "json")]
+    dot: bool,
+    #[command(flatten)]
+    catalog: CatalogFiles,
+    #[command(flatten)]
+    capture: Capture,
+}
+
+impl Why {
+    pub(super) fn run(self) -> CommandResult {
+        let catalog = self.catalog.load()?;
+        let wanted = parse(&self.selector, &catalog)?;
+        let show =
+            WhyOptions { groups: if self.all { usize::MAX } else { SHOWN }, depth: self.depth };
+        let progress = Progress::start(format!("reading the heap of process {}", self.pid));
+        let target = Target::open(self.pid)?;
+        let options = self.capture.options();
+        let document = target.why(&options, &catalog, &wanted, &self.selector, show)?;
+        drop(progress);
+        if self.capture.json {
+            print_json(&document, false)?;
+        } else if self.dot {
+            print_text(|mut out| dot::write(&mut out, &document))?;
+        } else {
+            print_text(|mut out| text::why::write(&mut out, &document))?;
+        }
+        Ok(Code::of_capture(&document.capture))
+    }
+}
+
+/// Understands a selector. A name of a type is tried as it is first, then as the last part of
+/// one, then as a pattern.
+fn parse(selector: &str, catalog: &Catalog) -> Result<Wanted, Failure> {
+    if let Some(digits) = selector.strip_prefix("0x") {
+        let address = u64::from_str_radix(digits, 16)
+            .map_err(|_| Failure::new(format!("'{selector}' is no address"), Code::Usage))?;
+        return Ok(Wanted::Object(address));
+    }
+    let (name, state) = match selector.split_once(':') {
+        Some((name, state)) => (name, Some(state.to_owned())),
+        None => (selector, None),
+    };
+    let is_known =
+        |name: &str| catalog.entries().iter().any(|entry| entry.kind == name || entry.id == name);
+    if is_known(name) {
+        return Ok(Wanted::Resources { name: name.to_owned(), state });
+    }
+    if state.is_some() {
+        let failure = Failure::new(format!("there is no kind of resource '{name}'"), Code::Usage);
+        return Err(failure.with_hint("pyattach catalog list shows all kinds".to_owned()));
+    }
+    let pattern = Pattern::new(selector)?;
+    let whole = selector.to_owned();
+    let last = format!(".{selector}");
+    let is_pattern = selector.contains(['*', '?', '[', '{']);
+    Ok(Wanted::Types {
+        exactly: Box::new(move |name| !is_pattern && (name == whole || name.ends_with(&last))),
+        roughly: Box::new(move |name| pattern.matches(name)),
+    })
+}
