@@ -5,4 +5,5 @@
 pub mod dot;
 pub mod escape;
 pub mod json;
+pub mod prometheus;
 pub mod text;
