@@ -28,6 +28,21 @@ pub(super) struct Targets {
 }
 
 impl Targets {
+    /// The processes named by their numbers.
+    pub(super) fn numbers(&self) -> &[i32] {
+        &self.pids
+    }
+
+    /// The pattern of `--name`.
+    pub(super) fn pattern(&self) -> Result<Option<Pattern>, Failure> {
+        self.name.as_deref().map(Pattern::new).transpose()
+    }
+
+    /// Whether child processes are meant as well.
+    pub(super) fn with_children(&self) -> bool {
+        self.children
+    }
+
     /// The process ids meant, each once: those given first, in their order.
     /// One whose children cannot be listed stands for itself; looking at it will say why.
     fn pids(&self) -> Result<Vec<i32>, Failure> {
@@ -92,7 +107,7 @@ impl Targets {
 
 /// How the picture is taken.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Capture {
+pub(super) struct Taking {
     /// How to take the picture: auto, stop, copy, fork or live
     ///
     /// stop: hold every thread while reading. copy: hold them while the memory is copied, then
@@ -109,12 +124,9 @@ pub(super) struct Capture {
     /// Memory that a copy may take, as 512M or 2G
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_memory: Option<u64>,
-    /// Print JSON
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
-impl Capture {
+impl Taking {
     /// The options for the layer that captures.
     pub(super) fn options(&self) -> CaptureOptions {
         CaptureOptions {
@@ -126,8 +138,25 @@ impl Capture {
     }
 }
 
+/// How the picture is taken, and whether the answer is JSON.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Capture {
+    #[command(flatten)]
+    taking: Taking,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl Capture {
+    /// The options for the layer that captures.
+    pub(super) fn options(&self) -> CaptureOptions {
+        self.taking.options()
+    }
+}
+
 /// "50ms", "2s", "1.5s", "1m".
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: f64 = number.parse().map_err(|_| "a time such as 50ms or 2s".to_owned())?;

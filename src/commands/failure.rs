@@ -97,6 +97,11 @@ impl Failure {
         )
     }
 
+    /// What went wrong, on one line.
+    pub(super) fn message(&self) -> String {
+        self.error.to_string()
+    }
+
     /// Writes to stderr that this was passed over.
     pub(super) fn print_as_note(&self) {
         let mut out = anstream::stderr().lock();

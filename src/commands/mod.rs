@@ -20,6 +20,7 @@ mod progress;
 mod resources;
 mod series;
 mod snapshot;
+mod serve;
 mod sockets;
 mod tasks;
 mod trend;
@@ -64,6 +65,7 @@ enum Command {
     Why(why::Why),
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
+    Serve(serve::Serve),
     Doctor(doctor::Doctor),
     Snapshot(snapshot::Store),
     Diff(diff::Diff),
@@ -89,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Resources(command) => command.run(),
         Command::Why(command) => command.run(),
         Command::Catalog(command) => command.run(),
+        Command::Serve(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Snapshot(command) => command.run(),
         Command::Diff(command) => command.run(),

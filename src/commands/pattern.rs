@@ -5,6 +5,7 @@ use super::failure::{Code, Failure};
 use globset::{GlobBuilder, GlobMatcher};
 
 /// A part of a name, or a pattern with `*`, `?`, `[]` or `{}`.
+#[derive(Debug)]
 pub(super) enum Pattern {
     Part(String),
     Glob(GlobMatcher),
