@@ -165,10 +165,11 @@ root_of() {
 version_in() { chroot "$1" "$2" -I -S -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])'; }
 
 sid_root() {
-    local recipe="1 python3.13 python3.14 python3.15 python3.14-dbg pypy3" built=$store/.work/sid name
+    local recipe="2 python3.13 python3.14 python3.15 python3.14-dbg pypy3 libstdc++6" built=$store/.work/sid name
     done_with sid "$recipe" && { say "sid: complete"; return; }
     require_root sid
-    root_of sid "$built" python3.13 python3.14 python3.15 python3.14-dbg pypy3
+    # libstdc++: greenlet and gevent are in C++
+    root_of sid "$built" python3.13 python3.14 python3.15 python3.14-dbg pypy3 libstdc++6
     for name in python3.13 python3.14 python3.15 python3.14d; do
         say "sid: $name is $(version_in "$built" "/usr/bin/$name")"
     done
@@ -305,8 +306,7 @@ if ((want_libraries)); then
     libraries 3.11.7-old "${older_libraries[@]}"
     libraries 3.13.0 "${newest_libraries[@]}" "${more_libraries[@]}"
     libraries 3.13.0-old "${oldest_for_313[@]}"
-    # gevent needs libstdc++, which sid's root does not have; greenlet is in the list anyway.
-    libraries "$newest_python" "${newest_libraries[@]/#gevent/greenlet}"
+    libraries "$newest_python" "${newest_libraries[@]}"
 fi
 if ((want_debug)); then
     debug_files 3.11 host python3.11-dbg
