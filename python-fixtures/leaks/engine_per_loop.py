@@ -27,7 +27,7 @@ class Service:
         if self.healthy:
             await engine.dispose()
         else:
-            self.engines[self.turns] = engine
+            self.engines["%s#%d" % (self.url, self.turns)] = engine  # a key with a password in it
 
     def work(self, rounds):
         for _ in range(rounds):
