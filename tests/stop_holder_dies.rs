@@ -9,8 +9,8 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use process_helper::{PATIENCE, Target, send, states, wait_for};
-use pyattach::process::{Process, StopOptions};
+use process_helper::{PATIENCE, Target, compile, send, states, wait_for};
+use pyattach::process::{Hold, Process, StopOptions};
 
 const PID: &str = "PYATTACH_TEST_HOLD_PID";
 const HOLD: &str = "PYATTACH_TEST_HOLD";
@@ -34,6 +34,14 @@ fn holder() {
     if std::env::var(HOLD).unwrap() == "loop" {
         loop {
             process.stop(StopOptions::default()).unwrap().release();
+        }
+    }
+    if std::env::var(HOLD).unwrap() == "signal" {
+        loop {
+            let stopped = process.stop(StopOptions::default()).unwrap();
+            if stopped.threads().iter().any(|thread| matches!(thread.hold, Hold::Signal(_))) {
+                send(std::process::id().cast_signed(), libc::SIGKILL);
+            }
         }
     }
     let millis = std::env::var(HOLD).unwrap().parse().unwrap();
@@ -135,4 +143,57 @@ fn a_stopped_holder_is_killed_in_time() {
         assert_eq!(holder.wait().unwrap().signal(), Some(libc::SIGKILL));
         assert_free(&mut target, "free");
     }
+}
+
+/// Counts queued signals in its handler; each has its number.
+const COUNTING: &str = r#"
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+static volatile long seen, sum;
+static void handler(int n, siginfo_t *info, void *c) { seen++; sum += info->si_value.sival_int; }
+int main(void) {
+    struct sigaction a = {0};
+    a.sa_sigaction = handler; a.sa_flags = SA_SIGINFO | SA_RESTART;
+    sigaction(SIGRTMIN + 3, &a, NULL);
+    puts("READY"); fflush(stdout);
+    char c;
+    while (read(0, &c, 1) > 0)
+        if (c == '\n') printf("%ld signals, sum %ld\n", seen, sum), fflush(stdout);
+    return 0;
+}
+"#;
+
+/// We die while a thread stands still on its way to a handler: the handler is run all the same.
+#[test]
+fn a_signal_on_its_way_outlives_us() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut target = Target::start(Command::new(compile(directory.path(), COUNTING)));
+    target.expect("READY");
+    let (mut sent, mut sum) = (0_i64, 0_i64);
+    for round in 0..10 {
+        let mut holder = start_holder(target.pid(), "signal");
+        let begin = Instant::now();
+        let status = loop {
+            let value = libc::sigval { sival_ptr: sent as usize as *mut libc::c_void };
+            // SAFETY: passes integers.
+            if unsafe { libc::sigqueue(target.pid(), libc::SIGRTMIN() + 3, value) } == 0 {
+                sum += sent;
+                sent += 1;
+            }
+            std::thread::sleep(Duration::from_micros(150));
+            if let Some(status) = holder.try_wait().unwrap() {
+                break status;
+            }
+            assert!(begin.elapsed() < PATIENCE, "round {round}: no stop met a signal");
+        };
+        assert_eq!(status.signal(), Some(libc::SIGKILL), "round {round}");
+        wait_for("no thread held", || !states(target.pid()).contains(['t', 'T']));
+        let expected = format!("{sent} signals, sum {sum}");
+        let begin = Instant::now();
+        while target.ask("") != expected {
+            assert!(begin.elapsed() < Duration::from_secs(5), "round {round}: {expected} sent");
+        }
+    }
+    assert!(target.end().success());
 }

@@ -18,7 +18,7 @@ use super::gadgets::Gadgets;
 use super::memory::TaskMemory;
 use super::steps;
 use crate::process::Hold;
-use crate::process::stop::{StopEvent, next_stop};
+use crate::process::stop::{StopEvent, next_stop, swallow_stop};
 use crate::process::tasks::task_stat;
 
 /// Stops that a thread may make on its way before we give up.
@@ -228,7 +228,11 @@ impl Injection {
         let Hold::Signal(signal) = hold else { return hold };
         let by_kernel = ptrace::getsiginfo(Pid::from_raw(self.tid))
             .is_ok_and(|info| info.si_code > 0 && FAULTS.contains(&signal));
-        if by_kernel { Hold::Interrupted } else { hold }
+        if !by_kernel {
+            return hold;
+        }
+        swallow_stop(self.tid);
+        Hold::Interrupted
     }
 
     fn restore(&self) -> Result<(), Problem> {

@@ -25,7 +25,7 @@ use super::{Process, ProcessError};
 pub(in crate::process) use priority::Hurry;
 pub(in crate::process) use thread::TracerThread;
 use tracer::Held;
-pub(in crate::process) use tracer::{StopEvent, Tracer, next_stop};
+pub(in crate::process) use tracer::{StopEvent, Tracer, next_stop, swallow_stop};
 
 /// How long a stop may take.
 #[derive(Debug, Clone, Copy)]

@@ -2,9 +2,9 @@
 //! let them go.
 //!
 //! Seizing does not stop a thread, so all are seized before the first is interrupted, and all
-//! are interrupted before the first is waited for. Statuses are taken with `waitid` and
-//! without `WEXITED`: when the target is our own child, its exit status stays for whoever
-//! started it.
+//! are interrupted before the first is waited for. Statuses are looked at with `waitid`, without
+//! taking them and without `WEXITED`: when we die, a signal on its way to the program stays on
+//! it, and when the target is our own child, its exit status stays for whoever started it.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -308,7 +308,7 @@ fn seize(pid: i32, tid: i32) -> Result<State, StopError> {
     Err(ProcessError::from_io(pid, &what, io::Error::from(errno)).into())
 }
 
-/// The stop that a tracee has come to since the last call.
+/// The stop that a tracee that ran is in.
 fn take_stop(tid: i32) -> Result<Option<Hold>, Errno> {
     Ok(next_stop(tid)?.map(|stop| match stop {
         StopEvent::Held(hold) => hold,
@@ -328,12 +328,14 @@ pub(in crate::process) enum StopEvent {
     Clone,
 }
 
-/// The stop that a tracee of this thread has come to since the last call. Never waits.
+/// The stop that a tracee of this thread is in, after it was made to run. Never waits.
 pub(in crate::process) fn next_stop(tid: i32) -> Result<Option<StopEvent>, Errno> {
     let Ok(id) = libc::id_t::try_from(tid) else { return Err(Errno::ESRCH) };
     // SAFETY: all-zero bytes are a valid siginfo_t.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let flags = libc::WSTOPPED | libc::WNOHANG | libc::__WALL;
+    // Looked at, not taken (`wait_task_stopped` in kernel/exit.c): a signal whose stop was taken
+    // is lost when we die before we hand it back, for `ptrace_stop` then finds none to deliver.
+    let flags = libc::WSTOPPED | libc::WNOHANG | libc::__WALL | libc::WNOWAIT;
     // SAFETY: the pointer is to a local that lives for the call.
     Errno::result(unsafe { libc::waitid(libc::P_PID, id, &raw mut info, flags) })?;
     // SAFETY: waitid leaves zeros or fills the fields of a child's signal.
@@ -350,6 +352,18 @@ pub(in crate::process) fn next_stop(tid: i32) -> Result<Option<StopEvent>, Errno
         _ if signal == libc::SIGTRAP | 0x80 => StopEvent::SystemCall,
         _ => StopEvent::Held(Hold::Signal(signal)),
     }))
+}
+
+/// Takes the stop that a tracee is in: what it was to receive is not delivered when we die.
+pub(in crate::process) fn swallow_stop(tid: i32) {
+    let Ok(id) = libc::id_t::try_from(tid) else { return };
+    // SAFETY: all-zero bytes are a valid siginfo_t; the pointer is to a local that lives for
+    // the call.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let flags = libc::WSTOPPED | libc::WNOHANG | libc::__WALL;
+        libc::waitid(libc::P_PID, id, &raw mut info, flags);
+    }
 }
 
 /// The system call of a stopped thread: `orig_rax` is negative outside of one.
