@@ -8,7 +8,7 @@ mod support;
 use std::process::Command;
 use std::time::Duration;
 
-use fork_helper::{children, fork_once, until};
+use fork_helper::{children, fork_once, frozen, until};
 use process_helper::{Target as Program, compile, send, states};
 use pyattach::process::{ForkError, ForkPlan, Process, StopOptions};
 use support::{pyattach, pyattach_json};
@@ -337,10 +337,18 @@ fn the_limit_of_memory() {
     let census = pyattach_json(&["census", &program.pid().to_string()]);
     let reason = census["capture"]["mode_reason"].as_str().unwrap();
     assert!(reason.contains("memory limit of process"), "{reason}");
-    room(30);
+    // A copy could come to be as large as the process, and nobody may insist.
+    room(90);
+    for insist in [false, true] {
+        let error = ForkPlan::prepare(&process, insist).unwrap_err();
+        assert!(matches!(error, ForkError::NoRoom { .. }), "{error:?}");
+    }
+    room(200);
+    // Two could be twice as large.
+    let (child, _) = frozen(&process, &plan(&program).unwrap());
     let error = plan(&program).unwrap_err();
     assert!(matches!(error, ForkError::NoRoom { .. }), "{error:?}");
-    fork_once(&process, &ForkPlan::prepare(&process, true).unwrap());
+    child.finish();
     room(200);
     fork_once(&process, &plan(&program).unwrap());
     assert_eq!(program.ask("still there?"), "answer");

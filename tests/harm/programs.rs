@@ -26,8 +26,8 @@ enum Needs {
     Uvloop,
     /// The libraries, which are there for some versions.
     Gunicorn,
-    /// A control group of memory with a limit, where we can make one.
-    MemoryLimit,
+    /// A control group with so little memory, where we can make one.
+    MemoryLimit(&'static str),
 }
 
 /// Who is captured.
@@ -42,30 +42,33 @@ pub(crate) enum Prey {
 }
 
 macro_rules! program {
-    ($name:literal, $file:literal, $needs:ident, $prey:ident) => {
+    ($name:literal, $file:literal, $needs:expr, $prey:ident) => {
         Program {
             name: $name,
             source: include_str!(concat!("programs/", $file)),
-            needs: Needs::$needs,
+            needs: $needs,
             prey: Prey::$prey,
         }
     };
 }
 
-pub(crate) const ALL: [Program; 13] = [
+pub(crate) const ALL: [Program; 14] = [
     Program { name: "busy", source: "", needs: Needs::Fixture, prey: Prey::Program },
-    program!("family", "family.py", Nothing, Program),
-    program!("threads", "threads.py", Nothing, Program),
-    program!("server", "server.py", Nothing, Program),
-    program!("uvloop", "server.py", Uvloop, Program),
-    program!("execs", "execs.py", Nothing, Program),
-    program!("waits", "waits.py", Nothing, Program),
-    program!("sorts", "sorts.py", Nothing, Program),
-    program!("signals", "signals.py", Nothing, Program),
-    program!("pools", "pools.py", Nothing, Family),
-    program!("ends", "ends.py", Nothing, Children),
-    program!("limits", "limits.py", MemoryLimit, Program),
-    program!("gunicorn", "gunicorn.py", Gunicorn, Children),
+    program!("family", "family.py", Needs::Nothing, Program),
+    program!("threads", "threads.py", Needs::Nothing, Program),
+    program!("server", "server.py", Needs::Nothing, Program),
+    program!("uvloop", "server.py", Needs::Uvloop, Program),
+    program!("execs", "execs.py", Needs::Nothing, Program),
+    program!("waits", "waits.py", Needs::Nothing, Program),
+    program!("sorts", "sorts.py", Needs::Nothing, Program),
+    program!("signals", "signals.py", Needs::Nothing, Program),
+    program!("pools", "pools.py", Needs::Nothing, Family),
+    program!("ends", "ends.py", Needs::Nothing, Children),
+    // It needs some 80 MB, most of which it writes again and again.
+    program!("limits", "limits.py", Needs::MemoryLimit("230M"), Program),
+    // A copy of all that it writes does not fit: no fork there.
+    program!("narrow", "limits.py", Needs::MemoryLimit("110M"), Program),
+    program!("gunicorn", "gunicorn.py", Needs::Gunicorn, Children),
 ];
 
 /// A program that runs, with what has to be undone at its end.
@@ -75,6 +78,11 @@ pub(crate) struct Running {
 }
 
 impl Program {
+    /// Must every fork of it be refused?
+    pub(crate) fn never_forked(&self) -> bool {
+        self.name == "narrow"
+    }
+
     /// Starts it; the error says why it cannot run here.
     pub(crate) fn start(&self, interpreter: &Interpreter) -> Result<Running, String> {
         let label = format!("{} on {interpreter}", self.name);
@@ -86,7 +94,7 @@ impl Program {
         let mut words = vec!["-c".to_owned(), source];
         match self.needs {
             Needs::Nothing if self.name == "execs" => words.push("0".to_owned()),
-            Needs::Nothing | Needs::MemoryLimit | Needs::Fixture => {}
+            Needs::Nothing | Needs::MemoryLimit(_) | Needs::Fixture => {}
             Needs::Uvloop => words.push(uvloop(interpreter).ok_or("no uvloop for it")?),
             Needs::Gunicorn => words.push(gunicorn(interpreter).ok_or("no gunicorn for it")?),
         }
@@ -97,8 +105,10 @@ impl Program {
             command.current_dir(folder);
         }
         let fixture = Fixture::run(&label, command);
-        let limited = self.needs == Needs::MemoryLimit;
-        let group = limited.then(|| Group::of(fixture.pid)).flatten();
+        let group = match self.needs {
+            Needs::MemoryLimit(limit) => Group::of(fixture.pid, limit),
+            _ => None,
+        };
         Ok(Running { fixture, group })
     }
 }
@@ -172,15 +182,12 @@ fn gunicorn(interpreter: &Interpreter) -> Option<String> {
 #[derive(Debug)]
 pub(crate) struct Group(PathBuf);
 
-/// The program needs some 80 MB: a copy of all that it writes does not fit, and is killed before it.
-const MOST_MEMORY: &str = "110M";
-
 impl Group {
-    fn of(pid: i32) -> Option<Self> {
+    fn of(pid: i32, limit: &str) -> Option<Self> {
         let name = format!("/sys/fs/cgroup/memory/pyattach-harm-{pid}");
         let group = Self(PathBuf::from(name));
         std::fs::create_dir(&group.0).ok()?;
-        std::fs::write(group.0.join("memory.limit_in_bytes"), MOST_MEMORY).unwrap();
+        std::fs::write(group.0.join("memory.limit_in_bytes"), limit).unwrap();
         std::fs::write(group.0.join("cgroup.procs"), pid.to_string()).unwrap();
         Some(group)
     }

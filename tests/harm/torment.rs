@@ -213,6 +213,9 @@ impl Torment<'_> {
 
     /// What the kills have left is removed by the next fork that comes about.
     fn remove_the_dead(&self) -> Result<(), String> {
+        if self.program.never_forked() {
+            return Ok(());
+        }
         let pid = self.running.fixture.pid;
         let begin = Instant::now();
         while children(pid).iter().any(|&(child, state)| state == 'Z' && is_of_ours(child)) {

@@ -31,6 +31,14 @@ pub enum ForkError {
         /// Bytes that are left.
         room: u64,
     },
+    /// The machine itself is short of memory.
+    #[error("this machine has {} MiB of memory left, too little for a fork of process {pid}", .room >> 20)]
+    NoRoomOnMachine {
+        /// The process.
+        pid: i32,
+        /// Bytes that are left.
+        room: u64,
+    },
     /// The instructions that we need are not there.
     #[error("process {pid} has no libc with the instructions that a fork needs")]
     NoGadgets {

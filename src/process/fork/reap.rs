@@ -153,16 +153,32 @@ pub(super) fn left_over(process: &Process) -> Vec<i32> {
 }
 
 fn is_ours(child: i32) -> bool {
-    let Ok(text) = read_bounded(&format!("/proc/{child}/stat")) else { return false };
-    let Some(close) = text.iter().rposition(|&byte| byte == b')') else { return false };
-    let rest = text.get(close + 1..).unwrap_or_default();
-    let rest = String::from_utf8_lossy(rest);
-    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-    // proc_pid_stat(5); the field behind the name is number 3.
-    let field = |number: usize| fields.get(number - 3).copied().unwrap_or_default();
-    let status = field(52).parse::<i32>().unwrap_or(-1);
+    let Some(fields) = Fields::of(child) else { return false };
+    let status = fields.get(52).parse::<i32>().unwrap_or(-1);
     let ours = [libc::SIGKILL, i32::from(CHILD_EXIT_CODE) << 8];
-    field(3) == "Z" && field(38) == "0" && field(14) == "0" && ours.contains(&status)
+    fields.get(3) == "Z" && fields.get(38) == "0" && fields.get(14) == "0" && ours.contains(&status)
+}
+
+/// True for a child that lives and whose end nobody would be told of: a copy, ours or of another
+/// one of us.
+pub(super) fn signals_nobody(child: i32) -> bool {
+    Fields::of(child).is_some_and(|fields| fields.get(38) == "0" && fields.get(3) != "Z")
+}
+
+/// `/proc/PID/stat` by the numbers of proc_pid_stat(5), from 3 on.
+struct Fields(String);
+
+impl Fields {
+    fn of(pid: i32) -> Option<Self> {
+        let text = read_bounded(&format!("/proc/{pid}/stat")).ok()?;
+        let close = text.iter().rposition(|&byte| byte == b')')?;
+        Some(Self(String::from_utf8_lossy(text.get(close + 1..)?).into_owned()))
+    }
+
+    fn get(&self, number: usize) -> &str {
+        let index = number.saturating_sub(3);
+        self.0.split_ascii_whitespace().nth(index).unwrap_or_default()
+    }
 }
 
 /// A process's number in its own PID namespace.

@@ -2,15 +2,19 @@
 
 use nix::errno::Errno;
 
-use super::{ForkError, room};
+use super::{ForkError, reap, room};
 use crate::process::rights::{CAP_SYS_ADMIN, has_capability};
 use crate::process::stat::{status_field, status_number};
 use crate::process::tasks::task_stat;
-use crate::process::{Hold, Process, ProcessError, StoppedThread, Syscall, read_bounded};
+use crate::process::{
+    Hold, PrivateMemory, Process, ProcessError, StoppedThread, Syscall, available_memory,
+    read_bounded,
+};
 
-/// Memory that a control group must have left besides page tables.
+/// Memory that must be left beside what a fork may take.
 const LEAST_ROOM: u64 = 16 << 20;
-/// Of its memory, the share that a process may well write while it is read.
+/// Of its memory, the share that a process may well write while it is read: what the machine,
+/// without a limit, must have left for a fork that nobody insists on.
 const WRITTEN_SHARE: u64 = 4;
 
 /// Whether a process may be forked at all. Says whether its seccomp filters have to be
@@ -28,17 +32,40 @@ pub(super) fn check_process(process: &Process, insist: bool) -> Result<bool, For
     if counts_every_page(&overcommit) {
         return Err(ForkError::Overcommit);
     }
-    if let (Some(memory), Some(room)) = (process.private_memory(), room::room(process)) {
-        let written = if insist { 0 } else { memory.resident_bytes / WRITTEN_SHARE };
-        if room < memory.page_table_bytes + LEAST_ROOM + written {
-            return Err(ForkError::NoRoom { pid, room });
-        }
+    if let Some(memory) = process.private_memory() {
+        check_room(process, memory, insist)?;
     }
     let filtered = is_filtered(process)?;
     if filtered && !(insist && has_capability(CAP_SYS_ADMIN)) {
         return Err(ForkError::Seccomp { pid });
     }
     Ok(filtered)
+}
+
+/// Under a limit every page may come to be there twice, in each copy that lives. The kernel kills
+/// the copy first when the limit is met, but it takes the process too when the copy has begun to
+/// die and its pages are not yet free (`signal->live` is 0 in `do_exit` before `exit_mm`, and the
+/// out-of-memory killer passes over such a process). So nobody may insist there.
+fn check_room(process: &Process, memory: PrivateMemory, insist: bool) -> Result<(), ForkError> {
+    let pid = process.pid();
+    let least = memory.page_table_bytes + LEAST_ROOM;
+    if let Some(room) = room::room(process) {
+        let copies = 1 + frozen_children(process);
+        if room < least.saturating_add(memory.resident_bytes.saturating_mul(copies)) {
+            return Err(ForkError::NoRoom { pid, room });
+        }
+    }
+    let written = if insist { 0 } else { memory.resident_bytes / WRITTEN_SHARE };
+    match available_memory() {
+        Some(room) if room < least + written => Err(ForkError::NoRoomOnMachine { pid, room }),
+        _ => Ok(()),
+    }
+}
+
+/// Copies that others are reading now.
+fn frozen_children(process: &Process) -> u64 {
+    let children = process.children(false).unwrap_or_default();
+    children.into_iter().filter(|&child| reap::signals_nobody(child)).count() as u64
 }
 
 /// By `/proc/PID/status`; the field names the features that are on (arch/x86/kernel/shstk.c).
