@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use pyattach::attach::collect::census::HeapPicture;
 use pyattach::attach::collect::dump::{DumpOptions, OsThreads, Stacks};
-use pyattach::attach::collect::{Problem, census, dump};
+use pyattach::attach::collect::resources::Selection;
+use pyattach::attach::collect::{Problem, census, dump, resources, sockets, tasks};
 use pyattach::cpython::Python;
 use pyattach::memory::MemorySource;
+use pyattach::process::Process;
 use pyattach::snapshot::ThreadRow;
 use support::picture::Picture;
-use support::{Fixture, for_each_interpreter};
+use support::{Fixture, Interpreter, for_each_interpreter, for_each_of};
 
 /// Damaged pictures for each interpreter and reader.
 const CASES: u64 = 30;
@@ -171,6 +173,71 @@ fn censuses_of_damaged_pictures() {
             assert!(heap.unreadable >= objects.untyped);
             assert!(heap.broken_lists == 0 || !heap.consistent, "a broken list is told");
             assert!(heap.broken_lists as usize <= heap.notes.len());
+        });
+    });
+}
+
+/// One interpreter for each way in which tasks, their frames and the collector's lists are kept.
+fn few(python: &Interpreter) -> bool {
+    ["3.8.18", "3.12.1", "sid 3.14.10"].contains(&python.label.as_str())
+}
+
+#[test]
+fn tasks_of_damaged_pictures() {
+    for_each_of(few, |python| {
+        let target = Fixture::start(python, "tasks_chains.py", &["--workers", "20"]);
+        let picture = Picture::take(target.pid);
+        drop(target);
+        let read = |memory: &dyn MemorySource, picture: &Picture| {
+            let python = Python::new(memory, &picture.layout);
+            let runtime = python.runtime(picture.runtime)?;
+            let interpreters = python.interpreters(picture.runtime)?;
+            tasks::collect(&python, &runtime, &interpreters, &OsThreads::default())
+        };
+        read_damaged(&picture, read, |found| {
+            assert!(found.broken_lists == 0 || !found.consistent, "a broken list is told");
+            let unknown = found.tasks.iter().filter(|task| task.state.is_none()).count() as u64;
+            assert!(found.unreadable >= unknown, "what could not be read is counted");
+        });
+    });
+}
+
+#[test]
+fn resources_of_damaged_pictures() {
+    for_each_of(few, |python| {
+        let target = Fixture::start(python, "census.py", &[]);
+        let picture = Picture::take(target.pid);
+        drop(target);
+        let read = |memory: &dyn MemorySource, picture: &Picture| {
+            let python = Python::new(memory, &picture.layout);
+            let interpreters = python.interpreters(picture.runtime)?;
+            let catalog = pyattach::resources::Catalog::shared_builtin();
+            let all = Selection::All;
+            resources::collect(&python, picture.runtime, &interpreters, catalog, &all)
+        };
+        read_damaged(&picture, read, |found| {
+            let counted: u64 = found.kinds.values().map(|kind| kind.count).sum();
+            let rows = found.rows.len() as u64;
+            assert!(counted >= rows, "{counted} counted, {rows} shown");
+        });
+    });
+}
+
+#[test]
+fn sockets_of_damaged_pictures() {
+    for_each_of(few, |python| {
+        let target = Fixture::start(python, "sockets_kinds.py", &[]);
+        let picture = Picture::take(target.pid);
+        let process = Process::open(target.pid).unwrap();
+        let (descriptors, maps) = (process.descriptors().unwrap(), process.maps().unwrap());
+        drop(target);
+        let read = |memory: &dyn MemorySource, picture: &Picture| {
+            let python = Python::new(memory, &picture.layout);
+            let interpreters = python.interpreters(picture.runtime)?;
+            sockets::collect(&python, picture.runtime, &interpreters, &descriptors, &maps)
+        };
+        read_damaged(&picture, read, |found| {
+            assert!(found.broken_lists == 0 || !found.consistent, "a broken list is told");
         });
     });
 }

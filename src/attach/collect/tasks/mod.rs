@@ -195,7 +195,9 @@ pub(super) fn from_census(
         let at = row.event_loop.as_deref().and_then(|address| order.get(address));
         (at.is_none(), at, row.event_loop.clone(), natural(row.name.as_deref().unwrap_or_default()))
     });
-    let cut = tasks.iter().filter(|task| task.chain.cut.is_some() || task.task.is_none()).count();
+    let is_cut =
+        |task: &&Found| task.chain.cut.is_some() || task.task.is_none() || task.state.is_none();
+    let cut = tasks.iter().filter(is_cut).count();
     Ok(TasksPicture {
         loops,
         tasks: rows,
