@@ -5,6 +5,7 @@ use super::{AttachError, CaptureOptions, Target};
 use crate::resources::Catalog;
 use crate::snapshot::Snapshot;
 use crate::snapshot::file::Circumstances;
+use crate::snapshot::rules::Rules;
 use nix::time::{ClockId, clock_gettime};
 
 impl Target {
@@ -26,7 +27,8 @@ impl Target {
         let whole = self.whole(options, catalog, with)?;
         let usage = self.process.memory_usage();
         (around.pss_bytes, around.swap_bytes) = (usage.proportional, usage.swap);
-        Ok(Snapshot::new(whole, Vec::new(), &around, full_command))
+        let findings = Rules::builtin().judge(&whole).findings;
+        Ok(Snapshot::new(whole, findings, &around, full_command))
     }
 }
 

@@ -43,9 +43,14 @@ impl Targets {
         self.children
     }
 
+    /// The same from arguments of another command.
+    pub(super) fn of(pids: Vec<i32>, name: Option<String>, children: bool) -> Self {
+        Self { pids, name, children }
+    }
+
     /// The process ids meant, each once: those given first, in their order.
     /// One whose children cannot be listed stands for itself; looking at it will say why.
-    fn pids(&self) -> Result<Vec<i32>, Failure> {
+    pub(super) fn pids(&self) -> Result<Vec<i32>, Failure> {
         let mut roots = self.pids.clone();
         if let Some(name) = &self.name {
             let pattern = Pattern::new(name)?;
@@ -174,7 +179,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// "512M", "2G", bytes without a unit.
-fn size(text: &str) -> Result<u64, String> {
+pub(super) fn size(text: &str) -> Result<u64, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| "a size such as 512M or 2G".to_owned())?;

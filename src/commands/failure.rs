@@ -82,6 +82,24 @@ impl Failure {
         io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     }
 
+    /// The error in one line.
+    pub(super) fn message(&self) -> String {
+        self.error.to_string()
+    }
+
+    /// The process has ended, or its number is another's now.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(
+            self.error.downcast_ref(),
+            Some(AttachError::Process(
+                ProcessError::NoSuchProcess { .. }
+                    | ProcessError::Gone { .. }
+                    | ProcessError::Zombie { .. }
+                    | ProcessError::Reused { .. }
+            ))
+        )
+    }
+
     /// There is no Python to look at: the process is another program, or has ended.
     pub(super) fn is_no_python(&self) -> bool {
         matches!(

@@ -11,6 +11,7 @@ mod demo;
 mod diff;
 mod doctor;
 mod dump;
+mod export;
 mod failure;
 mod layout;
 mod man;
@@ -24,6 +25,7 @@ mod serve;
 mod sockets;
 mod tasks;
 mod trend;
+mod watch;
 mod why;
 
 use clap::{Parser, Subcommand};
@@ -70,6 +72,8 @@ enum Command {
     Snapshot(snapshot::Store),
     Diff(diff::Diff),
     Trend(trend::Trend),
+    Watch(watch::Watch),
+    Export(export::Export),
     Demo(demo::Demo),
     #[command(subcommand)]
     Layout(layout::Layout),
@@ -96,6 +100,8 @@ pub fn main() -> ExitCode {
         Command::Snapshot(command) => command.run(),
         Command::Diff(command) => command.run(),
         Command::Trend(command) => command.run(),
+        Command::Watch(command) => command.run(),
+        Command::Export(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Layout(command) => command.run(),
         Command::Completions(command) => command.run(),

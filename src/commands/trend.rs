@@ -5,7 +5,9 @@ use super::failure::Code;
 use super::output::{print_json, print_text};
 use super::progress::Progress;
 use super::series;
-use crate::report::text;
+use crate::report::{junit, text};
+use crate::snapshot::TrendDocument;
+use crate::snapshot::file::save_bytes;
 use crate::snapshot::trend::{Verdict, trend};
 use std::path::PathBuf;
 
@@ -23,6 +25,12 @@ pub(super) struct Trend {
     /// The verdict from which on the exit code is 1
     #[arg(long, value_name = "VERDICT", default_value = "growing")]
     fail_on: FailOn,
+    /// Also write the verdicts as JUnit XML to this file
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Also write what grows as SARIF to this file
+    #[arg(long, value_name = "FILE")]
+    sarif: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -51,6 +59,18 @@ impl FailOn {
     }
 }
 
+/// What grows, as SARIF.
+fn sarif(document: &TrendDocument) -> serde_json::Value {
+    let mut findings = Vec::new();
+    for process in &document.processes {
+        let host = process.host.as_deref().unwrap_or("?");
+        let about = format!("process {} on {host}", process.same.pid);
+        let of_series = process.series.iter().filter_map(|row| row.finding(process));
+        findings.extend(of_series.map(|finding| (about.clone(), finding)));
+    }
+    crate::report::sarif::document(findings.iter().map(|(about, it)| (about.clone(), it)))
+}
+
 impl Trend {
     pub(super) fn run(self) -> CommandResult {
         let files = series::files(&self.files)?;
@@ -58,6 +78,14 @@ impl Trend {
         let mut document = trend(&files);
         drop(progress);
         let code = self.fail_on.code(document.worst());
+        if let Some(path) = &self.junit {
+            let mut text = Vec::new();
+            junit::write(&mut text, &document)?;
+            save_bytes(path, &text, true)?;
+        }
+        if let Some(path) = &self.sarif {
+            save_bytes(path, sarif(&document).to_string().as_bytes(), true)?;
+        }
         let unusable = document.processes.is_empty() && !document.damaged.is_empty();
         if self.json {
             if !self.all {

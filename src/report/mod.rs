@@ -2,8 +2,11 @@
 //!
 //! Text that came from the target is never printed raw: everything passes [`escape`].
 
+pub mod csv;
 pub mod dot;
 pub mod escape;
 pub mod json;
+pub mod junit;
 pub mod prometheus;
+pub mod sarif;
 pub mod text;

@@ -12,6 +12,7 @@ pub mod dump;
 pub mod file;
 pub mod findings;
 pub mod holders;
+pub mod keep;
 pub mod process;
 pub mod resources;
 pub mod rules;

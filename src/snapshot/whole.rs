@@ -53,7 +53,7 @@ pub struct Whole {
 }
 
 /// What no two processes have in common.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SameProcess {
     /// Process id.
     pub pid: i32,

@@ -80,7 +80,8 @@ pub fn save_bytes(path: &Path, bytes: &[u8], replace: bool) -> Result<(), FileEr
         None => Path::new("/"),
     };
     let mut file = tempfile::Builder::new()
-        .prefix(UNFINISHED.0)
+        // Whose it is, for whoever finds it when we were killed.
+        .prefix(&format!("{}{}-", UNFINISHED.0, std::process::id()))
         .suffix(UNFINISHED.1)
         .permissions(Permissions::from_mode(0o600))
         .tempfile_in(folder)

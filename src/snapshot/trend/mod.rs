@@ -5,6 +5,7 @@
 //! how many were. Knows files only.
 
 mod document;
+mod finding;
 pub(in crate::snapshot) mod gather;
 mod judge;
 mod statistics;
