@@ -12,6 +12,9 @@ use crate::snapshot::{FileError, Snapshot};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+/// Files of one process with times of the same second.
+const MOST_IN_A_SECOND: u32 = 10_000;
+
 /// Store one capture in a file, to be compared with later ones
 #[derive(Debug, clap::Args)]
 pub(super) struct Store {
@@ -93,8 +96,12 @@ pub(super) fn store_in(folder: &Path, snapshot: &Snapshot) -> Result<(PathBuf, u
             number => format!("{stem}-{number}.pysnap"),
         };
         let path = folder.join(name);
+        if number < MOST_IN_A_SECOND && path.symlink_metadata().is_ok() {
+            number += 1;
+            continue;
+        }
         match snapshot.save(&path, false) {
-            Err(FileError::Exists { .. }) if number < 10_000 => number += 1,
+            Err(FileError::Exists { .. }) if number < MOST_IN_A_SECOND => number += 1,
             saved => return saved.map(|size| (path, size)),
         }
     }

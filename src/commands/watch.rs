@@ -277,7 +277,9 @@ impl Watching<'_> {
                 say(&format!("process {pid} has ended, after {captures} captures"));
             }
             None => {
-                self.gravest = self.gravest.max(Code::Attach);
+                if !self.watch.may_return() {
+                    self.gravest = self.gravest.max(Code::Attach);
+                }
                 self.say_once(failure.message());
             }
         }
