@@ -99,7 +99,7 @@ fn called_growing(make: Make, captures: usize, series: usize, seed: u64) -> f64 
 
 #[test]
 fn false_alarms_and_power() {
-    const SERIES: usize = 600;
+    const SERIES: usize = 1500;
     let mut table = String::new();
     let mut wrong = Vec::new();
     for (names, least, most) in
