@@ -74,6 +74,7 @@ impl Target {
             selector: selector.to_owned(),
             graph: info,
             holders: answer.holders,
+            proven: answer.proven,
         })
     }
 }

@@ -21,6 +21,8 @@ pub struct WhyDocument {
     pub graph: GraphInfo,
     /// Who holds them.
     pub holders: Holders,
+    /// Tasks among them that nothing can ever wake.
+    pub proven: Vec<Proven>,
 }
 
 impl WhyDocument {
@@ -154,7 +156,7 @@ pub struct Owner {
 }
 
 /// A place in the program.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Location {
     /// The file, as the target names it.
     pub file: String,
@@ -191,9 +193,9 @@ pub struct Proven {
     pub kind: String,
     /// How many.
     pub count: u64,
-    /// Waiting in all.
+    /// Tasks that wait in all.
     pub waiting: u64,
-    /// What they wait for: the function and the line of the innermost frame.
+    /// The function they wait in: the innermost that is not of asyncio itself.
     pub waits_in: Option<String>,
     /// Where that is.
     pub location: Option<Location>,

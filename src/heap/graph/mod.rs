@@ -11,6 +11,7 @@ pub mod names;
 pub mod paths;
 mod plan;
 mod size;
+pub mod waiting;
 
 pub use build::build;
 pub use label::{Kind, Label, MAX_PLACE};

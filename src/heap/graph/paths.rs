@@ -45,12 +45,19 @@ const CONTAINERS: &[(&str, &str)] = &[
 pub struct Preferences {
     extra: FxHashMap<Node, u32>,
     marked: Vec<bool>,
+    /// Of each type: its instances are event loops.
+    loops: Vec<bool>,
 }
 
 impl Preferences {
     /// Looks up the modules and the bookkeeping containers of all interpreters.
     pub fn new(python: &Python<'_>, interpreters: &[Interpreter], graph: &Graph) -> Self {
-        let mut found = Self { extra: FxHashMap::default(), marked: vec![false; graph.len()] };
+        let is_loop = |class| python.is_subtype(class, "asyncio.events.AbstractEventLoop");
+        let mut found = Self {
+            extra: FxHashMap::default(),
+            marked: vec![false; graph.len()],
+            loops: graph.types().iter().map(|known| is_loop(&known.class)).collect(),
+        };
         for interpreter in interpreters {
             let Some(modules) = graph.node_at(interpreter.modules) else { continue };
             // Longer module names first: a package that passes something on is not its home.
@@ -120,8 +127,10 @@ impl Paths {
             labels: vec![none; count],
             costs: vec![u32::MAX; count],
         };
+        let types = graph.types();
         let kinds: Vec<Source> =
-            graph.types().iter().map(|known| source(known.class.name(), known)).collect();
+            types.iter().map(|known| source(known.class.name(), known)).collect();
+        let loops = &preferences.loops;
         // Dial's algorithm: one bucket for each cost modulo more than the largest.
         let mut buckets: Vec<Vec<Node>> = vec![Vec::new(); MOST as usize * 2];
         let buckets_len = buckets.len() as u64;
@@ -157,7 +166,16 @@ impl Paths {
                     None => Source::Other,
                 };
                 for (to, label) in graph.references(node) {
-                    let cost = cost(graph, from, to, label).saturating_add(preferences.extra(to));
+                    let mut cost =
+                        cost(graph, from, to, label).saturating_add(preferences.extra(to));
+                    // Everything of asyncio knows its loop; what runs it holds it.
+                    if label.kind() != Kind::Local
+                        && graph
+                            .type_number(to)
+                            .is_some_and(|at| loops.get(at as usize) == Some(&true))
+                    {
+                        cost += 15 * UNIT;
+                    }
                     let total = (distance as u32).saturating_add(cost.min(MOST));
                     let at = to as usize;
                     let Some(known) = found.costs.get_mut(at) else { continue };

@@ -1,11 +1,12 @@
 //! Who holds the objects, as text.
 
 use super::header;
-use super::style::{BOLD, DIM, GOOD, HINT, WARN};
+use super::style::{BOLD, DIM, ERROR, GOOD, HINT, WARN};
 use super::units::{bytes, number};
 use crate::report::escape::escape;
 use crate::snapshot::holders::{
-    Accumulation, CreationSite, GraphInfo, HolderGroup, Holders, Location, Owner, WhyDocument,
+    Accumulation, CreationSite, GraphInfo, HolderGroup, Holders, Location, Owner, Proven,
+    WhyDocument,
 };
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -42,6 +43,9 @@ pub fn write(out: &mut impl Write, document: &WhyDocument) -> io::Result<()> {
         let (groups, objects) =
             (number(holders.groups_not_shown), number(holders.objects_not_shown));
         writeln!(out, "\n{DIM}… and {objects} in {groups} smaller groups (--all){DIM:#}")?;
+    }
+    for proven in &document.proven {
+        write_proven(out, proven)?;
     }
     write_sites(out, holders)?;
     writeln!(out)?;
@@ -94,11 +98,14 @@ fn container(accumulation: &Accumulation, group: &HolderGroup) -> String {
     let class = escape(&accumulation.class);
     let class = class.strip_prefix("builtins.").unwrap_or(&class).to_owned();
     let length = match accumulation.length {
-        Some(length) if length == group.count => format!(" of {}", number(length)),
+        Some(length) if length == group.count || group.count == 1 => {
+            format!(" of {}", number(length))
+        }
         Some(length) => format!(" of {}, {} of them these", number(length), number(group.count)),
         None => String::new(),
     };
-    let path = match group.path == accumulation.path {
+    let rest = group.path.strip_prefix(&accumulation.path);
+    let path = match rest.is_some_and(|rest| !rest.trim_start_matches(" › ").contains('›')) {
         true => String::new(),
         false => format!("  {DIM}{}{DIM:#}", escape(&accumulation.path)),
     };
@@ -125,6 +132,19 @@ fn weight(size: u64, resources: &BTreeMap<String, u64>) -> String {
     let mut parts = vec![bytes(size)];
     parts.extend(resources.iter().map(|(kind, count)| format!("{} {kind}", number(*count))));
     parts.join(", ")
+}
+
+fn write_proven(out: &mut impl Write, proven: &Proven) -> io::Result<()> {
+    let (count, waiting) = (number(proven.count), number(proven.waiting));
+    let place = proven.location.as_ref().map(location).unwrap_or_default();
+    let name = proven.waits_in.as_deref().unwrap_or("(unknown)");
+    writeln!(
+        out,
+        "\n{ERROR}leaked for certain{ERROR:#}  {BOLD}{count} of {waiting} waiting tasks{BOLD:#} in \
+         {} {place}",
+        escape(name)
+    )?;
+    writeln!(out, "    {}", escape(&proven.reason))
 }
 
 fn write_sites(out: &mut impl Write, holders: &Holders) -> io::Result<()> {

@@ -7,6 +7,7 @@
 
 mod group;
 mod owner;
+mod proven;
 mod select;
 mod sites;
 mod weight;
@@ -22,7 +23,7 @@ use crate::heap::graph::paths::{Paths, Preferences};
 use crate::heap::graph::{self, Graph, Node};
 use crate::memory::Address;
 use crate::resources::{Catalog, Describer};
-use crate::snapshot::holders::{GraphInfo, HolderGroup, Holders};
+use crate::snapshot::holders::{GraphInfo, HolderGroup, Holders, Proven};
 use group::Groups;
 use std::collections::BTreeMap;
 use weight::Weights;
@@ -58,6 +59,8 @@ pub struct Answer {
     pub holders: Holders,
     /// For each group, where to look for a line that memory does not tell.
     pub places: Vec<Option<Place>>,
+    /// Tasks among the objects that nothing can ever wake.
+    pub proven: Vec<Proven>,
 }
 
 impl<'h, 'm> Holding<'h, 'm> {
@@ -243,7 +246,12 @@ pub fn collect(
     let targets = select::targets(&graph, &describer, wanted, question.socket_states)?;
     let (answer, info) = {
         let holding = Holding::new(python, interpreters, &graph, &describer);
-        (holding.holders(&targets, question)?, holding.info())
+        let mut answer = holding.holders(&targets, question)?;
+        let (proven, nodes) = proven::tasks(&holding, question)?;
+        if nodes.iter().any(|node| targets.binary_search(node).is_ok()) {
+            answer.proven = proven;
+        }
+        (answer, holding.info())
     };
     Ok((answer, info, graph))
 }

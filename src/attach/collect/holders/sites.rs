@@ -17,8 +17,7 @@ const MAX_FRAMES: u64 = 12;
 const MAX_SITES: usize = 10;
 const MAX_PATH: usize = 4096;
 const HINT: &str = "restart with PYTHONTRACEMALLOC=10 (all objects) or PYTHONASYNCIODEBUG=1 \
-                    (tasks, futures, transports), or run `pyattach tracemalloc PID`, to learn \
-                    where they are made";
+                    (tasks, futures, transports) to learn it";
 
 /// The sites, and how to learn them when there are none.
 pub(super) fn of(

@@ -1,0 +1,135 @@
+//! `why` names the holders of leaks, with path, file and line, and nothing healthy is among them.
+
+use super::support::{Fixture, Interpreter, for_each_of, pyattach, pyattach_json};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+const LEAKS: u64 = 60;
+
+fn some(series: &'static [(u8, u8)]) -> impl Fn(&Interpreter) -> bool {
+    let seen = std::sync::Mutex::new(BTreeSet::new());
+    move |one| {
+        let found = (one.version.0, one.version.1);
+        series.contains(&found) && seen.lock().unwrap().insert(found)
+    }
+}
+
+#[test]
+fn four_leaks_are_named() {
+    for_each_of(some(&[(3, 8), (3, 11), (3, 12), (3, 13), (3, 14), (3, 15)]), |interpreter| {
+        let count = LEAKS.to_string();
+        let arguments = ["--objects", "8000", "--leaks", &count];
+        check(interpreter, &mut Fixture::start(interpreter, "held.py", &arguments));
+    });
+}
+
+#[test]
+fn also_while_the_main_thread_is_in_accept() {
+    for_each_of(some(&[(3, 10), (3, 13)]), |interpreter| {
+        let count = LEAKS.to_string();
+        let arguments = ["--objects", "8000", "--leaks", &count, "--accept"];
+        check(interpreter, &mut Fixture::start(interpreter, "held.py", &arguments));
+    });
+}
+
+fn check(interpreter: &Interpreter, target: &mut Fixture) {
+    let pid = target.pid_text();
+    let lines = &target.facts["lines"];
+    let place = |name: &str| (lines[name][0].clone(), lines[name][1].clone());
+    let expected = [
+        // Selector, of the leak, of all, path, container, owner.
+        (
+            "shop.gateway.Connection",
+            LEAKS,
+            LEAKS + 6,
+            "module shop.gateway › class Gateway › _live › [item]",
+            "builtins.list",
+            "Gateway",
+        ),
+        (
+            "thread_pool_executor",
+            LEAKS / 10,
+            LEAKS / 10,
+            "module shop.reports › REGISTRY › [key] › .pool",
+            "builtins.dict",
+            "REGISTRY",
+        ),
+        (
+            "asyncio_task",
+            LEAKS,
+            LEAKS + 7,
+            "module shop.events › bus › .tasks › [item]",
+            "builtins.set",
+            "Bus",
+        ),
+        (
+            "Session",
+            LEAKS,
+            LEAKS + 5,
+            "module shop.store › audit › .callbacks › [item] (function \
+             Audit.record.<locals>.<lambda>) › closure session",
+            "builtins.list",
+            "Audit",
+        ),
+    ];
+    for (selector, leaked, total, path, container, owner) in expected {
+        let found = pyattach_json(&["why", &pid, selector]);
+        let label = format!("{interpreter}: {selector}: {:#}", found["holders"]);
+        assert_eq!(found["schema"], "pyattach.why/1", "{label}");
+        assert_eq!(found["holders"]["total"], total, "{label}");
+        let group = &found["holders"]["groups"][0];
+        assert_eq!(group["count"], leaked, "{label}");
+        assert_eq!(group["path"], path, "{label}");
+        assert_eq!(group["accumulation"]["type"], container, "{label}");
+        assert_eq!(group["accumulation"]["length"], leaked, "{label}");
+        assert_eq!(group["only_holder"], true, "{label}");
+        assert_eq!(group["inferred"], false, "{label}");
+        let (file, line) = place(owner);
+        assert_eq!(group["owner"]["location"]["file"], file, "{label}");
+        assert_eq!(group["owner"]["location"]["line"], line, "{label}");
+        // The healthy ones are elsewhere.
+        let groups = found["holders"]["groups"].as_array().unwrap();
+        let sum: u64 = groups.iter().filter_map(|group| group["count"].as_u64()).sum();
+        assert_eq!(sum + found["holders"]["objects_not_shown"].as_u64().unwrap(), total, "{label}");
+    }
+    executors_go_with_their_registry(&pid, interpreter);
+    let text = pyattach(&["why", &pid, "Session"]);
+    assert!(text.stdout.contains(&format!("{LEAKS} of {}  module shop.store", LEAKS + 5)));
+    assert!(text.stdout.contains("nothing else holds them"), "{interpreter}: {}", text.stdout);
+    let drawing = pyattach(&["why", &pid, "Session", "--dot"]);
+    assert!(drawing.stdout.starts_with("digraph holders {"), "{interpreter}: {}", drawing.stdout);
+    let nothing = pyattach(&["why", &pid, "there.is.no.such.Type"]);
+    assert!(nothing.stdout.contains("Nothing matches"), "{interpreter}: {}", nothing.stdout);
+}
+
+fn executors_go_with_their_registry(pid: &str, interpreter: &Interpreter) {
+    let jobs = pyattach_json(&["why", pid, "ReportJob"]);
+    let group: &Value = &jobs["holders"]["groups"][0];
+    assert_eq!(group["retained"]["thread_pool_executor"], LEAKS / 10, "{interpreter}: {group:#}");
+    let one = group["examples"][0].as_str().unwrap();
+    let alone = pyattach_json(&["why", pid, one]);
+    assert_eq!(alone["holders"]["total"], 1, "{interpreter}: {alone:#}");
+    let path = alone["holders"]["groups"][0]["path"].as_str().unwrap();
+    assert!(path.starts_with("module shop.reports › REGISTRY › ['job-"), "{interpreter}: {path}");
+}
+
+#[test]
+fn exactly_the_tasks_that_cannot_be_woken_are_proven() {
+    for_each_of(some(&[(3, 8), (3, 11), (3, 12), (3, 13), (3, 14), (3, 15)]), |interpreter| {
+        let target = Fixture::start(interpreter, "never_woken.py", &[]);
+        let found = pyattach_json(&["why", &target.pid_text(), "asyncio_task"]);
+        let label = format!("{interpreter}: {:#}", found["proven"]);
+        let leaked: Vec<&str> =
+            target.facts["leaked"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        assert_eq!((leaked.len(), &target.facts["waiting"]), (100, &Value::from(241)));
+        let proven = found["proven"].as_array().unwrap();
+        let count: u64 = proven.iter().filter_map(|group| group["count"].as_u64()).sum();
+        assert_eq!(count, 100, "{label}");
+        for group in proven {
+            assert_eq!(group["waiting"], 241, "{label}");
+            for example in group["examples"].as_array().unwrap() {
+                assert!(leaked.contains(&example.as_str().unwrap()), "{label}");
+            }
+        }
+    });
+}
