@@ -715,7 +715,8 @@ impl<'p, 'a> Builder<'p, 'a> {
         self.scan_state(interpreter.address, size)
     }
 
-    /// Pointers to tracked objects in a struct of the interpreter.
+    /// Notes pointers to tracked objects in a struct of the interpreter. Many are borrowed
+    /// (caches of functions and types): they explain references that no object has, and add none.
     fn scan_state(&mut self, state: Address, size: u64) -> Result<(), ObjectError> {
         let step = 4096;
         let specials = self.special_count() as Node;
@@ -728,13 +729,12 @@ impl<'p, 'a> Builder<'p, 'a> {
                 Err(error) if error.is_fault() => return Ok(()),
                 Err(error) => return Err(error.into()),
             };
-            for (place, word) in bytes.chunks_exact(8).enumerate() {
+            for word in bytes.chunks_exact(8) {
                 let word = word.try_into().map_or(0, u64::from_le_bytes);
                 let Some(&node) = self.graph.index.get(&word) else { continue };
                 // Untracked ones may lie on a list of free objects.
                 if node >= specials && u64::from(node) < last {
-                    let place = 2 + done / 8 + place as u64;
-                    self.link(node, Label::new(Kind::Interpreter, place).inferred(), false);
+                    self.graph.in_states.insert(node);
                 }
             }
             done += count;

@@ -35,7 +35,8 @@ pub enum Kind {
     Frame,
     /// From the root to a thread, from a thread to its frames, innermost first.
     Thread,
-    /// From the root to an interpreter, and from it to what its structs refer to.
+    /// From the root to an interpreter, from it to its modules, and from the root to what the
+    /// structs of the interpreter hold.
     Interpreter,
     /// From the root to a static type or an immortal object.
     Static,

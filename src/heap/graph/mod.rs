@@ -105,6 +105,8 @@ pub struct Graph {
     types: Vec<GraphType>,
     /// The first nodes, which are no objects; the root is the last node of all.
     specials: Vec<Special>,
+    /// Objects that structs of the interpreter point to.
+    in_states: FxHashSet<Node>,
     /// What was and was not read.
     pub statistics: Statistics,
 }
@@ -222,7 +224,9 @@ impl Graph {
                 edges.push((node as Node, Label::new(Kind::Static, 0)));
             } else {
                 let surplus = self.surplus(node as Node);
-                if surplus > 0 {
+                if surplus > 0 && self.in_states.contains(&(node as Node)) {
+                    edges.push((node as Node, Label::new(Kind::Interpreter, 2)));
+                } else if surplus > 0 {
                     edges.push((node as Node, Label::new(Kind::HeldFromC, surplus.into())));
                 }
             }

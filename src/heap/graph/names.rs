@@ -200,6 +200,9 @@ impl<'n, 'm> Names<'n, 'm> {
                 let name = thread.name.clone().unwrap_or_else(|| format!("{:#x}", thread.ident));
                 (StepKind::Thread, format!("thread {name}"))
             }
+            (_, Kind::Interpreter) => {
+                (StepKind::Interpreter, format!("interpreter state: {class}"))
+            }
             (_, Kind::HeldFromC) => (StepKind::HeldFromC, format!("held from C: {class}")),
             _ if self.is_class(node) => (StepKind::Class, self.class_text(node)),
             _ => (StepKind::Interpreter, format!("immortal {class}")),

@@ -263,10 +263,10 @@ fn cost(graph: &Graph, from: Source, to: Node, label: Label) -> u32 {
             Some(super::Special::Thread(_)) => 8,
             _ => 0,
         },
-        Kind::Interpreter => match (graph.special(to), label.is_inferred()) {
-            (Some(_), _) => 0,
-            (None, false) => u32::from(label.place() == 1) * 30,
-            (None, true) => 24,
+        Kind::Interpreter => match (graph.special(to), label.place()) {
+            (Some(_), _) | (None, 0) => 0,
+            (None, 1) => 30,
+            (None, _) => 24,
         },
         Kind::Static => 16,
         Kind::HeldFromC => 35,

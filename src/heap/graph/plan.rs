@@ -183,6 +183,7 @@ impl Plan {
             // Its links to the items before and behind are borrowed.
             "functools._lru_list_elem" => word_range(head + 24, end),
             "builtins.frame" => frame_words(python, end),
+            "builtins.code" => code_words(python),
             _ => word_range(from, end),
         };
         let slots = base.basicsize.max(head).min(class.basicsize);
@@ -313,6 +314,32 @@ fn type_words(python: &Python<'_>) -> Vec<u32> {
     if heap.cached_keys.end() + 8 <= heap.size {
         words.push(heap.cached_keys.end());
     }
+    words.into_iter().map(|offset| offset as u32).collect()
+}
+
+/// What a code object owns. Not all of its pointers: up to 3.10 it keeps a dead frame for the
+/// next call, and later versions cache more.
+fn code_words(python: &Python<'_>) -> Vec<u32> {
+    let structs = &python.layout().structs;
+    let fields = &structs.code;
+    let mut words = vec![fields.filename.offset, fields.name.offset, fields.line_table.offset];
+    let others = [
+        fields.qualname,
+        fields.localsplus_names,
+        fields.localsplus_kinds,
+        fields.varnames,
+        fields.cellvars,
+        fields.freevars,
+        fields.bytecode_object,
+    ];
+    words.extend(others.into_iter().flatten().map(|field| field.offset));
+    // `co_consts`, `co_names`, `co_exceptiontable` come first from 3.11; before, the first two
+    // follow the bytecode.
+    match fields.bytecode_object {
+        Some(bytecode) => words.extend([bytecode.end(), bytecode.end() + 8]),
+        None => words.extend([0, 8, 16].map(|word| structs.var_object.size + word)),
+    }
+    words.sort_unstable();
     words.into_iter().map(|offset| offset as u32).collect()
 }
 
