@@ -82,11 +82,6 @@ impl Failure {
         io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// The error in one line.
-    pub(super) fn message(&self) -> String {
-        self.error.to_string()
-    }
-
     /// The process has ended, or its number is another's now.
     pub(super) fn is_gone(&self) -> bool {
         matches!(
