@@ -69,11 +69,14 @@ impl Ledger {
         });
     }
 
-    /// A program found something.
+    /// A program found something; what it tells again counts once.
     pub(crate) fn harm(&self, entry: &Entry, what: &str) {
+        let text = format!("{} on {}: {what}", entry.program, entry.version);
         self.row(entry, |sheet, row| {
-            row.harms += 1;
-            sheet.harms.push(format!("{} on {}: {what}", entry.program, entry.version));
+            if !sheet.harms.contains(&text) {
+                row.harms += 1;
+                sheet.harms.push(text);
+            }
         });
     }
 

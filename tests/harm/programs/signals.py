@@ -58,12 +58,13 @@ def timer_file():
     every = int(EVERY * 1e9)
     begin = time.monotonic()
     libc.timerfd_settime(file, 0, (ctypes.c_long * 4)(0, every, 0, every), None)
+    begun = time.monotonic()
     total = 0
     while running():
         before = time.monotonic()
         total += struct.unpack("<Q", os.read(file, 8))[0]
         counted("reads of a timer")
-        least, most = (before - begin) / EVERY - 2, (time.monotonic() - begin) / EVERY + 2
+        least, most = (before - begun) / EVERY - 2, (time.monotonic() - begin) / EVERY + 2
         if not least <= total <= most:
             harm("a timer expired %d times, not %g to %g" % (total, least, most))
     os.close(file)
