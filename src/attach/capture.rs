@@ -154,12 +154,24 @@ impl Target {
         subject: Subject,
         read: &mut dyn FnMut(&View<'_, '_>) -> Result<Reading<T>, Problem>,
     ) -> Result<Picture<T>, AttachError> {
+        self.picture_after(options, subject, Instant::now(), read)
+    }
+
+    /// The same, not before an instant: the time until then serves to prepare.
+    pub(super) fn picture_after<T>(
+        &self,
+        options: &CaptureOptions,
+        subject: Subject,
+        earliest: Instant,
+        read: &mut dyn FnMut(&View<'_, '_>) -> Result<Reading<T>, Problem>,
+    ) -> Result<Picture<T>, AttachError> {
         let budget = options.max_pause.unwrap_or(DEFAULT_BUDGET);
         let work = options.max_analysis.unwrap_or_else(|| self.most_work());
         let mut way = Way::choose(self, options, subject)?;
         let mut total_pause = Duration::ZERO;
         let mut stats = ReadStats::default();
         let mut attempt = 0;
+        std::thread::sleep(earliest.saturating_duration_since(Instant::now()));
         loop {
             let last = attempt >= BACK_OFF.len();
             let outcome = match &mut way.kind {

@@ -19,7 +19,7 @@ const LOOKS: u32 = 5;
 /// calls a callback slow.
 const EVERY: Duration = Duration::from_millis(50);
 /// Threads that wait for the GIL from which on it is worth another look.
-const WAITING: u64 = 2;
+const WAITING: u64 = 1;
 /// Threads asked what they do.
 const MOST_THREADS: usize = 256;
 /// Frames kept of a stack.

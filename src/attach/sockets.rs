@@ -59,8 +59,8 @@ impl Target {
     pub fn sockets(&self, options: &CaptureOptions) -> Result<SocketsDocument, AttachError> {
         let begun = Instant::now();
         let mut around = Around::begin(&self.process, options.mode)?;
-        std::thread::sleep(LEAST_AGE);
-        let mut picture = self.picture(options, Subject::Heap, &mut |view| {
+        let earliest = Instant::now() + LEAST_AGE;
+        let mut picture = self.picture_after(options, Subject::Heap, earliest, &mut |view| {
             around.picture(view.held);
             let heap = collect::sockets::collect(
                 view.python,

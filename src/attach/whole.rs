@@ -42,9 +42,9 @@ impl Target {
         let begun = Instant::now();
         let taken = jiff::Timestamp::now();
         let mut around = Around::begin(&self.process, options.mode)?.for_expressions()?;
-        std::thread::sleep(LEAST_AGE);
+        let earliest = Instant::now() + LEAST_AGE;
         let mut captured = begun;
-        let picture = self.picture(options, Subject::Heap, &mut |view| {
+        let picture = self.picture_after(options, Subject::Heap, earliest, &mut |view| {
             captured = Instant::now();
             around.picture(view.held);
             let setting = Setting {
@@ -141,6 +141,7 @@ impl Target {
                 registry: found.tasks.registry,
             },
             threads,
+            workers: found.workers,
             native_threads,
             samples,
             limits,

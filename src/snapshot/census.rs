@@ -86,3 +86,28 @@ pub struct ResourceSummary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<Cow<'static, str>>,
 }
+
+impl ResourceSummary {
+    /// Adds what was counted elsewhere.
+    pub fn merge(&mut self, from: Self) {
+        self.count += from.count;
+        for (state, count) in from.states {
+            *self.states.entry(state).or_default() += count;
+        }
+        for (metric, value) in from.totals {
+            let total = self.totals.entry(metric).or_insert(Number::Int(0));
+            *total = total.plus(value);
+        }
+        for (metric, count) in from.unknown {
+            *self.unknown.entry(metric).or_default() += count;
+        }
+        for (level, count) in from.over_limit {
+            *self.over_limit.entry(level).or_default() += count;
+        }
+        // "critical" comes before "warn", also by the alphabet.
+        self.level = match (self.level.take(), from.level) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+}

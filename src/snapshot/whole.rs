@@ -42,6 +42,9 @@ pub struct Whole {
     pub tasks: Tasks,
     /// Threads that have a Python state, with their stacks.
     pub threads: Vec<ThreadRow>,
+    /// Worker threads of `ThreadPoolExecutor`, and where they get their jobs from.
+    #[serde(default)]
+    pub workers: Vec<WorkerRow>,
     /// Threads that have none.
     pub native_threads: Vec<NativeThreadRow>,
     /// Quick looks at the threads before and after the capture; empty when there were none.
@@ -110,6 +113,17 @@ pub struct Tasks {
     pub not_started: Vec<NotStartedRow>,
     /// The tasks held against the interpreter's lists.
     pub registry: RegistryCheck,
+}
+
+/// A worker thread.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerRow {
+    /// The thread, as [`ThreadRow::ident`] has it.
+    pub thread: String,
+    /// The address of its queue of jobs, which is that of its executor.
+    pub queue: String,
+    /// It waits for a job.
+    pub idle: bool,
 }
 
 /// A quick look at the running process: what its threads do, without a stop.

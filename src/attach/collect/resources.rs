@@ -115,7 +115,7 @@ impl<'d, 'c, 'm> Finder<'d, 'c, 'm> {
                 .collect();
             let level = self.describer.total_level(entry, summary.count, &totals)?;
             summary.level = level.map(|level| level.name().into());
-            merge(kinds.entry(entry.kind.clone()).or_default(), summary);
+            kinds.entry(entry.kind.clone()).or_default().merge(summary);
         }
         Ok((kinds, unreadable))
     }
@@ -157,28 +157,6 @@ fn add(summary: &mut ResourceSummary, resource: &Resource<'_>, numbers: bool) {
     if let Some(level) = resource.level {
         *summary.over_limit.entry(level.name().into()).or_default() += 1;
     }
-}
-
-fn merge(into: &mut ResourceSummary, from: ResourceSummary) {
-    into.count += from.count;
-    for (state, count) in from.states {
-        *into.states.entry(state).or_default() += count;
-    }
-    for (metric, value) in from.totals {
-        let total = into.totals.entry(metric).or_insert(Number::Int(0));
-        *total = total.plus(value);
-    }
-    for (metric, count) in from.unknown {
-        *into.unknown.entry(metric).or_default() += count;
-    }
-    for (level, count) in from.over_limit {
-        *into.over_limit.entry(level).or_default() += count;
-    }
-    // "critical" comes before "warn", also by the alphabet.
-    into.level = match (into.level.take(), from.level) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    };
 }
 
 fn state(resource: &Resource<'_>) -> Option<String> {

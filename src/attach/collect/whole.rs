@@ -12,7 +12,7 @@ use crate::memory::Address;
 use crate::process::{Descriptor, Mapping};
 use crate::resources::{Catalog, Describer, Detail, SocketFacts};
 use crate::snapshot::census::ObjectTotals;
-use crate::snapshot::whole::{CollectorRow, User};
+use crate::snapshot::whole::{CollectorRow, User, WorkerRow};
 use crate::snapshot::{ResourceRow, ResourceSummary};
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
@@ -38,6 +38,8 @@ pub struct WholePicture {
     pub stacks: Stacks,
     /// By a thread's ident, what tells the turns of its event loop apart.
     pub turns: BTreeMap<u64, String>,
+    /// Worker threads of executors.
+    pub workers: Vec<WorkerRow>,
     /// Values that could not be read.
     pub unreadable: u64,
     /// Lists that did not close.
@@ -89,6 +91,7 @@ pub(in crate::attach) fn collect(
     let addresses: FxHashSet<Address> = rows.iter().map(|&(address, ..)| address).collect();
     let mut usage = Usage::new(python, addresses);
     let mut turns = BTreeMap::new();
+    let mut workers = Workers::default();
     let tasks = tasks::from_census(
         python,
         runtime,
@@ -97,15 +100,16 @@ pub(in crate::attach) fn collect(
         &census,
         task_types,
         &mut |of, frame| {
-            if let FrameOf::Thread(ident) = of
-                && let Some(turn) = turn(python, frame)?
-            {
-                turns.insert(ident, turn);
+            if let FrameOf::Thread(ident) = of {
+                if let Some(turn) = turn(python, frame)? {
+                    turns.insert(ident, turn);
+                }
+                workers.add(python, ident, frame)?;
             }
             usage.add(of, frame)
         },
     )?;
-    let used = usage.finish().map(|used| {
+    let used = usage.finish().filter(|_| !has_greenlets(&census)).map(|used| {
         let mut by_address: BTreeMap<String, Vec<User>> = BTreeMap::new();
         for (address, users) in &used {
             by_address.insert(address.to_string(), users.iter().map(user).collect());
@@ -133,6 +137,7 @@ pub(in crate::attach) fn collect(
         resources: rows.into_iter().map(|(.., row)| row).collect(),
         used,
         turns,
+        workers: workers.rows,
         unreadable: unread.iter().sum::<u64>() + stacks.unreadable,
         broken_lists: census.breaks.len() as u64,
         collecting: census.collecting,
@@ -142,6 +147,44 @@ pub(in crate::attach) fn collect(
         stacks,
         notes,
     })
+}
+
+/// The program's code runs in greenlets, whose stacks are not those of threads.
+fn has_greenlets(census: &Census) -> bool {
+    census.types.iter().any(|row| {
+        let name = row.class.name();
+        row.count > 0 && (name == "gevent.hub.Hub" || name.starts_with("eventlet.hubs."))
+    })
+}
+
+/// Collects worker threads, whose frames come innermost first.
+#[derive(Default)]
+struct Workers {
+    rows: Vec<WorkerRow>,
+    /// The thread whose frames were seen last.
+    last: Option<u64>,
+}
+
+impl Workers {
+    /// `_worker` of Lib/concurrent/futures/thread.py has its queue in the variable `work_queue`,
+    /// and is the innermost frame while it waits there: the queue is written in C.
+    fn add(&mut self, python: &Python<'_>, ident: u64, frame: &Frame) -> Result<(), Problem> {
+        let innermost = self.last.replace(ident) != Some(ident);
+        if frame.code.name != "_worker"
+            || !frame.code.filename.ends_with("/concurrent/futures/thread.py")
+        {
+            return Ok(());
+        }
+        let locals = python.unless_unreadable(python.locals(frame))?.unwrap_or_default();
+        if let Some(queue) = locals.into_iter().find(|local| local.name == "work_queue") {
+            self.rows.push(WorkerRow {
+                thread: format!("{ident:#x}"),
+                queue: queue.value.to_string(),
+                idle: innermost,
+            });
+        }
+        Ok(())
+    }
 }
 
 fn user(of: &FrameOf) -> User {

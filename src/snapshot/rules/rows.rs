@@ -17,16 +17,23 @@ pub(super) enum Beyond {
     /// Threads that run code of the program: what they have at hand may be in thread-local
     /// storage, where it is not seen.
     BusyThreads,
+    /// Threads: each may have one of its own.
+    Threads,
 }
 
 impl Beyond {
     pub(super) fn named(name: &str) -> Option<Self> {
-        (name == "busy_threads").then_some(Self::BusyThreads)
+        match name {
+            "busy_threads" => Some(Self::BusyThreads),
+            "threads" => Some(Self::Threads),
+            _ => None,
+        }
     }
 
     fn count(self, whole: &Whole) -> u64 {
         match self {
             Self::BusyThreads => places::busy_threads(whole),
+            Self::Threads => whole.threads.len() as u64,
         }
     }
 }

@@ -5,6 +5,7 @@ use super::super::template::plain;
 use super::super::{Kinds, Outcome, Rule};
 use super::{found, unjudged};
 use crate::snapshot::findings::{Confidence, FoundObject, Objects, Severity};
+use crate::snapshot::secrets::mask_text;
 use crate::snapshot::tasks::{LoopRow, TaskRow};
 use crate::snapshot::whole::{LoopSample, Sample, Whole};
 use crate::snapshot::{Finding, FrameRow, ResourceRow};
@@ -45,15 +46,27 @@ fn blocked_loop(rule: &Rule, whole: &Whole, row: &LoopRow, thread: i32) -> Optio
         return None;
     }
     let frame = telling(&row.stack)?;
-    let what = frame.source.clone().unwrap_or_else(|| place(frame));
-    let mut finding = rule.finding(format!(
-        "The event loop of {} stands still for at least {} ms: {what}",
-        row.thread_name.as_ref().map_or_else(
-            || format!("thread {thread}"),
-            |name| format!("thread {thread} \"{name}\"")
-        ),
-        plain(lasted.round())
-    ));
+    let name = row.thread_name.as_ref();
+    let whose = match name {
+        Some(name) => format!("thread {thread} \"{name}\""),
+        None => format!("thread {thread}"),
+    };
+    let took = plain(lasted.round());
+    // A turn may also be long because very many callbacks were due.
+    let same_place = telling(&now.stack)
+        .is_some_and(|later| (&later.file, &later.function) == (&frame.file, &frame.function));
+    let mut finding = match same_place {
+        true => {
+            let what = frame.source.as_deref().map_or_else(|| place(frame), mask_text);
+            rule.finding(format!(
+                "The event loop of {whose} stands still for at least {took} ms: {what}"
+            ))
+        }
+        false => {
+            let title = format!("One turn of the event loop of {whose} takes {took} ms or more");
+            softened_to(rule.finding(title), Severity::Warning)
+        }
+    };
     // Without a mark of the turn, equal stacks may be of two turns.
     let asleep = now.syscall.is_some() && now.syscall == first.syscall;
     if first.turn.is_none() && !asleep {
@@ -163,7 +176,9 @@ pub(super) fn never_awaited(rule: &Rule, _: &Kinds, whole: &Whole) -> Outcome {
 pub(super) fn loops(rule: &Rule, _: &Kinds, whole: &Whole) -> Outcome {
     let lost = |row: &&LoopRow| row.running == Some(false) && row.closed == Some(false);
     let lost: Vec<&LoopRow> = whole.tasks.loops.iter().filter(lost).collect();
-    if (lost.len() as f64) < rule.threshold("least").max(1.0) {
+    // A thread may keep a loop for itself and run it now and then.
+    let few = (lost.len() as f64) < rule.threshold("least").max(1.0);
+    if few || lost.len() <= whole.threads.len() {
         return Outcome::default();
     }
     let mut finding =
@@ -235,10 +250,13 @@ fn about(rule: &Rule, title: String, rows: &[&ResourceRow], confidence: Confiden
     finding
 }
 
-/// A severity no graver than info.
+/// No graver than info, unless it is grave.
 pub(super) fn softened(finding: Finding, grave: bool) -> Finding {
-    let severity = if grave { finding.severity } else { Severity::Info.min(finding.severity) };
-    Finding { severity, ..finding }
+    if grave { finding } else { softened_to(finding, Severity::Info) }
+}
+
+fn softened_to(finding: Finding, most: Severity) -> Finding {
+    Finding { severity: finding.severity.min(most), ..finding }
 }
 
 /// A frame of code that makes a request over HTTP.

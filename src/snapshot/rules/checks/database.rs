@@ -6,6 +6,7 @@ use super::asyncio::is_request;
 use super::{found, unjudged};
 use crate::snapshot::findings::Objects;
 use crate::snapshot::resources::{Number, Shown};
+use crate::snapshot::secrets::mask_text;
 use crate::snapshot::whole::{User, Whole};
 use crate::snapshot::{FrameRow, ResourceRow};
 use std::collections::BTreeSet;
@@ -101,7 +102,7 @@ pub(super) fn requests(rule: &Rule, _: &Kinds, whole: &Whole) -> Outcome {
         let mut finding =
             rule.finding(format!("A request over HTTP is made within a transaction ({kind})"));
         finding.evidence.sentences.push(format!("in {at}"));
-        finding.evidence.sentences.extend(frame.source.clone());
+        finding.evidence.sentences.extend(frame.source.as_deref().map(mask_text));
         finding.objects = Objects::of([row]);
         outcome.findings.push(finding);
     }

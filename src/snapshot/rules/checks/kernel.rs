@@ -139,6 +139,38 @@ pub(super) fn without_owner(rule: &Rule, _: &Kinds, whole: &Whole) -> Outcome {
     found(Some(finding))
 }
 
+/// Sockets that no known owner uses and no running code has at hand.
+pub(super) fn unused(rule: &Rule, _: &Kinds, whole: &Whole) -> Outcome {
+    let Some(used) = &whole.used else {
+        return unjudged(rule, "what running code has at hand is not known");
+    };
+    let mut lost: Vec<&SocketRow> = Vec::new();
+    for row in &whole.sockets.rows {
+        let connected = matches!(row.state.as_deref(), Some("ESTABLISHED" | "CONNECTED"));
+        let Some(python) = &row.python else { continue };
+        let open = row.descriptor == DescriptorState::Open && connected;
+        if open && row.owner.is_none() && !used.contains_key(&python.address) {
+            lost.push(row);
+        }
+    }
+    if (lost.len() as f64) < rule.threshold("least").max(1.0) {
+        return Outcome::default();
+    }
+    let title = format!("{} connected sockets are at hand of no running code", lost.len());
+    let mut finding = rule.finding(title);
+    finding.evidence.numbers.insert("count".to_owned(), lost.len() as f64);
+    let mut peers: BTreeMap<&str, u64> = BTreeMap::new();
+    for row in lost {
+        *peers.entry(row.peer.as_deref().unwrap_or("a Unix socket")).or_default() += 1;
+        finding.objects.add(socket(row));
+    }
+    let mut peers: Vec<(&str, u64)> = peers.into_iter().collect();
+    peers.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    let named = peers.iter().take(NAMED).map(|(peer, count)| format!("{count} to {peer}"));
+    finding.evidence.sentences.push(named.collect::<Vec<_>>().join(", "));
+    found(Some(finding))
+}
+
 /// Children that have ended and were not asked how.
 pub(super) fn zombies(rule: &Rule, _: &Kinds, whole: &Whole) -> Outcome {
     let Some(children) = &whole.children else {

@@ -17,7 +17,7 @@ type Judge = fn(&Rule, &Kinds, &Whole) -> Outcome;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Check(Judge);
 
-static CHECKS: [(&str, Judge); 16] = [
+static CHECKS: [(&str, Judge); 17] = [
     ("event-loop-blocked", asyncio::blocked),
     ("tasks-piling-up", asyncio::piling_up),
     ("coroutines-never-awaited", asyncio::never_awaited),
@@ -32,6 +32,7 @@ static CHECKS: [(&str, Judge); 16] = [
     ("time-wait-churn", kernel::time_wait),
     ("descriptors-near-limit", kernel::near_limit),
     ("descriptors-without-owner", kernel::without_owner),
+    ("sockets-unused", kernel::unused),
     ("zombies", kernel::zombies),
     ("catalog-limit", limits::catalog),
 ];

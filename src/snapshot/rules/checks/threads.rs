@@ -1,17 +1,15 @@
 //! The GIL, and worker threads whose executor is gone.
 
-use super::super::condition::as_f64;
-use super::super::places::{is, place, telling};
+use super::super::places::{place, telling};
 use super::super::template::plain;
 use super::super::{Kinds, Outcome, Rule};
 use super::{found, unjudged};
-use crate::snapshot::ThreadRow;
 use crate::snapshot::findings::FoundObject;
-use crate::snapshot::whole::Whole;
+use crate::snapshot::whole::{Whole, WorkerRow};
+use crate::snapshot::{Finding, ThreadRow};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The loop of a worker of `ThreadPoolExecutor`.
-const WORKER: (&str, &str) = ("_worker", "/concurrent/futures/thread.py");
-/// Sentences about single threads.
+/// Places named in a finding.
 const NAMED: usize = 5;
 
 /// Threads that wait for the GIL, look after look.
@@ -19,7 +17,7 @@ pub(super) fn gil(rule: &Rule, _: &Kinds, whole: &Whole) -> Outcome {
     let Some(first) = whole.samples.first() else {
         return unjudged(rule, "it takes several looks at the threads, and there was none");
     };
-    if (first.waiting_for_gil as f64) < 2.0 {
+    if first.waiting_for_gil == 0 {
         return Outcome::default();
     }
     let looks = whole.samples.len() as f64;
@@ -50,69 +48,61 @@ pub(super) fn gil(rule: &Rule, _: &Kinds, whole: &Whole) -> Outcome {
     let contenders = whole.threads.iter().filter(|thread| {
         thread.holds_gil == Some(true) || thread.state.as_deref() == Some("waiting for the GIL")
     });
-    for thread in contenders {
-        add(&mut finding, thread);
-    }
+    add(&mut finding, contenders);
     found(Some(finding))
 }
 
-fn add(finding: &mut crate::snapshot::Finding, thread: &ThreadRow) {
-    let name = thread.name.clone().unwrap_or_else(|| thread.ident.clone());
-    if finding.evidence.sentences.len() <= NAMED
-        && let Some(frame) = telling(&thread.frames)
-    {
-        finding.evidence.sentences.push(format!("thread \"{name}\": {}", place(frame)));
+/// Names the threads, those at one place together.
+fn add<'w>(finding: &mut Finding, threads: impl Iterator<Item = &'w ThreadRow>) {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for thread in threads {
+        let name = thread.name.clone().unwrap_or_else(|| thread.ident.clone());
+        let at = telling(&thread.frames).map_or_else(|| "no Python frame".to_owned(), place);
+        places.entry(at).or_default().push(name.clone());
+        finding.objects.add(FoundObject {
+            address: None,
+            class: "thread".to_owned(),
+            label: Some(match thread.tid {
+                Some(tid) => format!("{tid} {name}"),
+                None => name,
+            }),
+        });
     }
-    finding.objects.add(FoundObject {
-        address: None,
-        class: "thread".to_owned(),
-        label: Some(match thread.tid {
-            Some(tid) => format!("{tid} {name}"),
-            None => name,
-        }),
-    });
+    let mut places: Vec<(String, Vec<String>)> = places.into_iter().collect();
+    places.sort_by_key(|(_, names)| std::cmp::Reverse(names.len()));
+    for (at, names) in places.into_iter().take(NAMED) {
+        finding.evidence.sentences.push(match names.as_slice() {
+            [name] => format!("thread \"{name}\" in {at}"),
+            names => format!("{} threads in {at}", names.len()),
+        });
+    }
 }
 
-/// More worker threads than the executors that there are have made.
+/// Worker threads at work for an executor that is not there any more.
 pub(super) fn without_executor(rule: &Rule, _: &Kinds, whole: &Whole) -> Outcome {
-    let is_worker = |thread: &&ThreadRow| {
-        let outer = thread.frames.iter().rev().take(6);
-        outer.into_iter().any(|frame| is(frame, WORKER))
-    };
-    let workers: Vec<&ThreadRow> = whole.threads.iter().filter(is_worker).collect();
-    let mut owned = 0.0;
+    let mut queues: BTreeSet<&str> = BTreeSet::new();
     for row in whole.resources.iter().filter(|row| row.kind == "thread_pool_executor") {
-        match row.metrics.get("created") {
-            Some(Some(created)) => owned += as_f64(created),
-            _ => {
-                let reason = "an executor's number of threads could not be read";
-                return unjudged(rule, reason);
-            }
-        }
+        match row.links.get("queue") {
+            Some(queue) => queues.insert(queue),
+            None => return unjudged(rule, "an executor's queue could not be read"),
+        };
     }
-    let orphans = workers.len() as f64 - owned;
-    if orphans < rule.threshold("least").max(1.0) {
+    // One that waits for a job ends as soon as it sees that its executor is gone.
+    let orphans = whole
+        .workers
+        .iter()
+        .filter(|worker| !worker.idle && !queues.contains(worker.queue.as_str()));
+    let orphans: Vec<&WorkerRow> = orphans.collect();
+    if orphans.is_empty() || (orphans.len() as f64) < rule.threshold("least") {
         return Outcome::default();
     }
-    let count = plain(orphans);
-    let mut finding =
-        rule.finding(format!("{count} worker threads outlive the executor that made them"));
-    let numbers = &mut finding.evidence.numbers;
-    numbers.insert("count".to_owned(), orphans);
-    numbers.insert("workers".to_owned(), workers.len() as f64);
-    numbers.insert("of_executors".to_owned(), owned);
-    finding.evidence.sentences.push(format!(
-        "{} worker threads, and executors that have {} together",
-        workers.len(),
-        plain(owned)
-    ));
-    // Those that wait for work still have an executor, or would end.
-    let at_work = workers.iter().filter(|thread| {
-        let inner = thread.frames.first();
-        inner.is_some_and(|frame| !is(frame, WORKER))
-    });
-    for thread in at_work {
-        add(&mut finding, thread);
-    }
+    let title = format!("{} worker threads are at work for executors that are gone", orphans.len());
+    let mut finding = rule.finding(title);
+    finding.evidence.numbers.insert("count".to_owned(), orphans.len() as f64);
+    finding.evidence.numbers.insert("workers".to_owned(), whole.workers.len() as f64);
+    let threads = orphans
+        .iter()
+        .filter_map(|worker| whole.threads.iter().find(|thread| thread.ident == worker.thread));
+    add(&mut finding, threads);
     found(Some(finding))
 }
