@@ -13,7 +13,8 @@ use support::{
     scratch,
 };
 
-const COMMANDS: [&str; 7] = ["dump", "census", "doctor", "demo", "layout", "completions", "man"];
+const COMMANDS: [&str; 8] =
+    ["report", "dump", "census", "doctor", "demo", "layout", "completions", "man"];
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pyattach"));
@@ -34,7 +35,7 @@ fn help_and_version_are_answers() {
         assert_eq!((own.code, own.stderr.as_str()), (Some(0), ""), "{command}");
         assert!(own.stdout.contains("Usage: pyattach"), "{}", own.stdout);
     }
-    assert!(help.stdout.contains("Exit codes: 0 fine, 2 wrong usage"), "{}", help.stdout);
+    assert!(help.stdout.contains("Exit codes: 0 fine, 1 findings"), "{}", help.stdout);
 }
 
 #[test]
@@ -55,6 +56,9 @@ fn wrong_usage_is_told_on_stderr() {
         &["census", "1", "--max-pause", "0s"],
         &["census", "1", "--max-memory", "lots"],
         &["census", "1", "--filter", "a[b"],
+        &["report"],
+        &["report", "1", "--fail-on", "sometimes"],
+        &["report", "1", "--server-limit", "here"],
         &["doctor"],
         &["doctor", "1", "2"],
         &["layout"],
@@ -329,6 +333,8 @@ fn demo_shows_all_and_leaves_nothing() {
             for part in [
                 format!("$ pyattach dump {pid}"),
                 format!("$ pyattach census {pid}"),
+                format!("$ pyattach report {pid}"),
+                "[executor-not-shut-down, inferred]".to_owned(),
                 "thread_pool_executor".to_owned(),
                 "__main__.Connection".to_owned(),
                 "leaky_service.py".to_owned(),

@@ -80,7 +80,17 @@ impl Targets {
     /// may be shells and helpers, and children that end: those are passed over, with a note.
     pub(super) fn for_each(
         &self,
+        each: impl FnMut(i32, bool) -> Result<Code, Failure>,
+    ) -> Result<Code, Failure> {
+        self.for_each_collecting(each, |_, _, _| {})
+    }
+
+    /// The same, and `failed` is told of each process that failed, and whether it was passed
+    /// over, beside what is printed.
+    pub(super) fn for_each_collecting(
+        &self,
         mut each: impl FnMut(i32, bool) -> Result<Code, Failure>,
+        mut failed: impl FnMut(i32, &Failure, bool),
     ) -> Result<Code, Failure> {
         let pids = self.pids()?;
         let several = pids.len() > 1;
@@ -91,9 +101,11 @@ impl Targets {
                 Ok(code) => gravest = gravest.max(Some(code)),
                 Err(failure) if failure.is_broken_pipe() || !several => return Err(failure),
                 Err(failure) if self.children && failure.is_no_python() => {
+                    failed(pid, &failure, true);
                     passed_over.push(failure);
                 }
                 Err(failure) => {
+                    failed(pid, &failure, false);
                     failure.print();
                     gravest = gravest.max(Some(failure.code()));
                 }

@@ -2,11 +2,13 @@
 
 use super::CommandResult;
 use super::failure::{Code, Failure};
-use super::output::print_text;
-use crate::attach::{CaptureOptions, StackOptions, Target};
+use super::output::{print_text, width};
+use crate::attach::{CaptureOptions, StackOptions, Target, WholeOptions};
 use crate::report::text;
-use crate::snapshot::CensusDocument;
+use crate::resources::Catalog;
 use crate::snapshot::census::TypeRow;
+use crate::snapshot::rules::Rules;
+use crate::snapshot::{CensusDocument, ReportDocument};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
@@ -21,7 +23,7 @@ const TYPES: usize = 12;
 /// What the names of the service's own types begin with.
 const OWN: &str = "__main__.";
 
-/// Start a small leaking service, attach to it, show what it is doing and holding
+/// Start a small leaking service, attach to it, show what it is doing, holding and leaking
 #[derive(Debug, clap::Args)]
 pub(super) struct Demo {
     /// The Python to run the service with
@@ -51,9 +53,15 @@ impl Demo {
         say(&format!("\n$ pyattach census {pid} --filter '{OWN}*'\n"))?;
         show(&census, |types| types.retain(|row| row.name.starts_with(OWN)))?;
 
+        say(&format!("\n$ pyattach report {pid}\n"))?;
+        let whole = target.whole(&options, Catalog::shared_builtin(), WholeOptions::default())?;
+        let report = ReportDocument::new(&whole, Rules::builtin().judge(&whole));
+        print_text(|mut out| text::report::write(&mut out, &report, width()))?;
+
         say("\nThe service is ended now. The same commands work on any running Python: ")?;
-        say("  pyattach dump PID, pyattach census PID, pyattach doctor PID")?;
-        let whole = dump.capture.consistent && census.capture.consistent;
+        say("  pyattach report PID, pyattach dump PID, pyattach census PID, pyattach doctor PID")?;
+        let captures = [&dump.capture, &census.capture, &report.capture];
+        let whole = captures.iter().all(|capture| capture.consistent);
         Ok(if whole { Code::Fine } else { Code::Incomplete })
     }
 }

@@ -18,10 +18,12 @@ mod man;
 mod output;
 mod pattern;
 mod progress;
+mod report;
 mod resources;
+mod rules;
 mod series;
-mod snapshot;
 mod serve;
+mod snapshot;
 mod sockets;
 mod tasks;
 mod trend;
@@ -45,6 +47,7 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  pyattach 4711                  what is wrong with it? (the same as: report 4711)
   pyattach dump 4711             what is every thread doing?
   pyattach census 4711           what is it holding, and how many of each?
   pyattach sockets 4711          which sockets, in which state, and who owns them?
@@ -54,11 +57,12 @@ Examples:
   pyattach why 4711 socket       who is holding them?
   pyattach doctor 4711           can we attach, and what will we see?
 
-Exit codes: 0 fine, 2 wrong usage, 3 cannot attach, 4 not a known CPython,
+Exit codes: 0 fine, 1 findings (--fail-on), 2 wrong usage, 3 cannot attach, 4 not a known CPython,
 5 the capture is incomplete or over its pause budget, 6 a damaged or foreign file.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Report(report::Report),
     Dump(dump::Dump),
     Census(census::Census),
     Sockets(sockets::Sockets),
@@ -83,11 +87,13 @@ enum Command {
 
 /// Parses the command line, runs the command, reports its failure.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments = report::spelled_out(std::env::args_os().collect());
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
     let result = match cli.command {
+        Command::Report(command) => command.run(),
         Command::Dump(command) => command.run(),
         Command::Census(command) => command.run(),
         Command::Sockets(command) => command.run(),

@@ -13,6 +13,14 @@ pub(super) fn print_json<T: Serialize>(document: &T, several: bool) -> io::Resul
     out.flush()
 }
 
+/// Columns of text where there is no terminal to ask.
+const WIDTH: u16 = 100;
+
+/// How wide lines of prose may be: the terminal's width within reason.
+pub(super) fn width() -> usize {
+    usize::from(comfy_table::Table::new().width().unwrap_or(WIDTH).clamp(60, 120))
+}
+
 /// Writes text through `write`; styles are stripped unless stdout is a terminal that wants them
 /// (`NO_COLOR`, `CLICOLOR_FORCE`, `TERM=dumb` are honoured). Stripped here and not by the stream,
 /// which would make a system call of every piece between two styles.

@@ -15,6 +15,22 @@ pub(super) fn write(
     process: &ProcessInfo,
     capture: &CaptureInfo,
 ) -> io::Result<()> {
+    write_facts(out, process)?;
+    writeln!(out, "{DIM}{}{DIM:#}", how(capture))?;
+    write_notes(out, capture)
+}
+
+/// The same without how it was captured.
+pub(super) fn write_process(
+    out: &mut impl Write,
+    process: &ProcessInfo,
+    capture: &CaptureInfo,
+) -> io::Result<()> {
+    write_facts(out, process)?;
+    write_notes(out, capture)
+}
+
+fn write_facts(out: &mut impl Write, process: &ProcessInfo) -> io::Result<()> {
     writeln!(out, "{BOLD}Process {}{BOLD:#}  {}", process.pid, command_line(process))?;
     let mut facts = vec![format!("Python {}", process.python.version)];
     facts.extend(process.python.build.iter().filter(|&build| build != "gil").cloned());
@@ -22,8 +38,10 @@ pub(super) fn write(
     facts.extend(process.rss_bytes.map(|rss| format!("{} resident", bytes(rss))));
     facts.extend(process.os_threads.map(|threads| plural(threads, "thread")));
     facts.extend(process.fds.map(|fds| plural(fds, "open file")));
-    writeln!(out, "{}", facts.join(", "))?;
-    writeln!(out, "{DIM}{}{DIM:#}", how(capture))?;
+    writeln!(out, "{}", facts.join(", "))
+}
+
+fn write_notes(out: &mut impl Write, capture: &CaptureInfo) -> io::Result<()> {
     for note in &capture.notes {
         writeln!(out, "{WARN}note:{WARN:#} {}", escape(note))?;
     }
@@ -39,7 +57,8 @@ fn command_line(process: &ProcessInfo) -> String {
     }
 }
 
-fn how(capture: &CaptureInfo) -> String {
+/// How it was captured, and at which cost.
+pub(super) fn how(capture: &CaptureInfo) -> String {
     let attempt = match capture.attempts {
         ..=1 => String::new(),
         attempts => format!(" at attempt {attempts}"),

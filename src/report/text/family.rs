@@ -1,0 +1,147 @@
+//! Several processes as one picture.
+
+use super::findings::{counts, write as write_findings, write_not_judged};
+use super::report::{add_kinds, heading, write_minor};
+use super::style::{BOLD, DIM, WARN};
+use super::units::{bytes, number};
+use super::{header, table};
+use crate::report::escape::escape;
+use crate::snapshot::findings::{Finding, NotJudged, Severity};
+use crate::snapshot::report::{FamilyDocument, ReportDocument};
+use comfy_table::Cell;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+/// Servers shown.
+const SERVERS: usize = 10;
+/// Longest command shown.
+const COMMAND: usize = 40;
+/// Findings of one rule in other processes that are named.
+const OTHERS: usize = 8;
+/// Share of a server's limit from which on it is marked.
+const NEARLY: f64 = 0.8;
+
+/// Writes a family in lines of about `width` characters.
+pub fn write(out: &mut impl Write, family: &FamilyDocument, width: usize) -> io::Result<()> {
+    let count = family.reports.len() as u64;
+    let noun = if count == 1 { "process" } else { "processes" };
+    writeln!(out, "{BOLD}{} Python {noun}{BOLD:#}", number(count))?;
+    for report in &family.reports {
+        for note in &report.capture.notes {
+            writeln!(out, "{WARN}note:{WARN:#} {}: {}", report.process.pid, escape(note))?;
+        }
+    }
+    writeln!(out)?;
+    write_members(out, family)?;
+    for failure in &family.failures {
+        let word = if failure.passed_over { "passed over" } else { "not looked at" };
+        writeln!(out, "{WARN}{} {word}:{WARN:#} {}", failure.pid, escape(&failure.error))?;
+    }
+    writeln!(out, "\n{BOLD}ALL TOGETHER{BOLD:#}")?;
+    let mut rows = heading();
+    for (name, sum) in [("descriptors", family.sums.descriptors), ("threads", family.sums.threads)]
+    {
+        rows.add_row(vec![name.to_owned(), number(sum)]);
+    }
+    add_kinds(&mut rows, &family.sums.resources, width);
+    table::write(out, &rows)?;
+    write_minor(out, &family.sums.resources, width)?;
+    write_servers(out, family)?;
+    let all: Vec<Finding> =
+        family.reports.iter().flat_map(|report| report.findings.iter().cloned()).collect();
+    writeln!(out, "\n{BOLD}FINDINGS{BOLD:#}  {}\n", counts(&all))?;
+    if all.is_empty() {
+        writeln!(out, "No rule found anything.\n")?;
+    }
+    let mut groups: BTreeMap<(Reverse<Severity>, &str), Vec<(i32, &Finding)>> = BTreeMap::new();
+    let mut not_judged: Vec<(&NotJudged, Option<String>)> = Vec::new();
+    for report in &family.reports {
+        let pid = report.process.pid;
+        for finding in &report.findings {
+            let key = (Reverse(finding.severity), finding.rule.as_str());
+            groups.entry(key).or_default().push((pid, finding));
+        }
+        let whose = || Some(format!("process {pid}"));
+        not_judged.extend(report.not_judged.iter().map(|one| (one, whose())));
+    }
+    let joined: Vec<(Finding, String)> = groups.into_values().filter_map(join).collect();
+    let findings: Vec<_> =
+        joined.iter().map(|(finding, whose)| (finding, Some(whose.clone()))).collect();
+    write_findings(out, &findings, width)?;
+    write_not_judged(out, &not_judged, width)?;
+    for report in &family.reports {
+        writeln!(out, "{DIM}{}: {}{DIM:#}", report.process.pid, header::how(&report.capture))?;
+    }
+    Ok(())
+}
+
+/// What one rule found in several processes: the first in full, of the others what they are.
+fn join(found: Vec<(i32, &Finding)>) -> Option<(Finding, String)> {
+    let (&(pid, first), others) = found.split_first()?;
+    let mut finding = first.clone();
+    let sentences = &mut finding.evidence.sentences;
+    let named = others.iter().take(OTHERS);
+    sentences.extend(named.map(|(pid, other)| format!("process {pid}: {}", other.title)));
+    if others.len() > OTHERS {
+        sentences.push(format!("and {} more of other processes", others.len() - OTHERS));
+    }
+    Some((finding, format!("process {pid}")))
+}
+
+fn write_members(out: &mut impl Write, family: &FamilyDocument) -> io::Result<()> {
+    let headings = ["PID", "PYTHON", "MEMORY", "THREADS", "FDS", "OBJECTS", "GRAVEST", "COMMAND"];
+    let mut rows = table::plain(&headings, &[0, 2, 3, 4, 5]);
+    for report in &family.reports {
+        let process = &report.process;
+        let optional = |value: Option<u64>| value.map_or_else(|| "?".to_owned(), number);
+        rows.add_row(vec![
+            Cell::new(process.pid),
+            Cell::new(escape(&process.python.version)),
+            Cell::new(process.rss_bytes.map_or_else(|| "?".to_owned(), bytes)),
+            Cell::new(optional(process.os_threads)),
+            Cell::new(number(report.open_descriptors())),
+            Cell::new(number(report.objects)),
+            Cell::new(gravest(report).map_or("-", Severity::name)),
+            Cell::new(command(report)),
+        ]);
+    }
+    table::write(out, &rows)
+}
+
+fn gravest(report: &ReportDocument) -> Option<Severity> {
+    report.findings.iter().map(|finding| finding.severity).max()
+}
+
+fn command(report: &ReportDocument) -> String {
+    let line = report.process.cmdline.join(" ");
+    let line = escape(&line);
+    match line.char_indices().nth(COMMAND) {
+        Some((cut, _)) => format!("{}…", &line[..cut]),
+        None => line.into_owned(),
+    }
+}
+
+fn write_servers(out: &mut impl Write, family: &FamilyDocument) -> io::Result<()> {
+    let mut servers: Vec<_> = family.sums.servers.iter().collect();
+    if servers.is_empty() {
+        return Ok(());
+    }
+    servers.sort_by_key(|(_, sum)| (Reverse(sum.limit), Reverse(sum.connections)));
+    writeln!(out)?;
+    let mut rows = table::plain(&["CONNECTIONS", "LIMIT", "PROCESSES", "SERVER"], &[0, 1, 2]);
+    for (server, sum) in servers.iter().take(SERVERS) {
+        let near = sum.limit.is_some_and(|limit| sum.connections as f64 >= limit as f64 * NEARLY);
+        rows.add_row(vec![
+            Cell::new(number(sum.connections)),
+            Cell::new(sum.limit.map_or_else(|| "?".to_owned(), number)),
+            Cell::new(number(sum.processes)),
+            Cell::new(format!(
+                "{}{}",
+                escape(server),
+                if near { "  (nearly exhausted)" } else { "" }
+            )),
+        ]);
+    }
+    table::write(out, &rows)
+}
