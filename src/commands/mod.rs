@@ -16,6 +16,7 @@ mod failure;
 mod layout;
 mod man;
 mod output;
+mod page;
 mod pattern;
 mod progress;
 mod report;

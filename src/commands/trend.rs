@@ -3,6 +3,7 @@
 use super::CommandResult;
 use super::failure::Code;
 use super::output::{print_json, print_text};
+use super::page;
 use super::progress::Progress;
 use super::series;
 use crate::report::{junit, text};
@@ -31,6 +32,9 @@ pub(super) struct Trend {
     /// Also write what grows as SARIF to this file
     #[arg(long, value_name = "FILE")]
     sarif: Option<PathBuf>,
+    /// Also write an HTML page on the process that is worst off to this file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -77,6 +81,9 @@ impl Trend {
         let progress = Progress::start(format!("reading {} files", files.len()));
         let mut document = trend(&files);
         drop(progress);
+        if let Some(path) = &self.html {
+            page::write_trend(path, &document, &files)?;
+        }
         let code = self.fail_on.code(document.worst());
         if let Some(path) = &self.junit {
             let mut text = Vec::new();

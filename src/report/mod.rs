@@ -5,8 +5,12 @@
 pub mod csv;
 pub mod dot;
 pub mod escape;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod prometheus;
 pub mod sarif;
 pub mod text;
+
+#[cfg(test)]
+mod sample;

@@ -82,7 +82,8 @@ impl Number {
         }
     }
 
-    fn as_f64(self) -> f64 {
+    /// As a floating point number.
+    pub fn as_f64(self) -> f64 {
         match self {
             Self::Int(value) => value as f64,
             Self::Float(value) => value,

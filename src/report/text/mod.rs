@@ -21,7 +21,7 @@ mod table;
 mod task_tree;
 pub mod tasks;
 pub mod trend;
-mod units;
+pub(in crate::report) mod units;
 pub mod why;
 
 pub use style::{BOLD, DIM, ERROR, GOOD, HINT, WARN};

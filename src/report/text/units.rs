@@ -29,7 +29,7 @@ pub fn bytes(value: u64) -> String {
 }
 
 /// Milliseconds with the digits that matter: `0.42 ms`, `18 ms`, `1.3 s`.
-pub(super) fn milliseconds(value: f64) -> String {
+pub(in crate::report) fn milliseconds(value: f64) -> String {
     match value {
         ms if ms < 10.0 => format!("{ms:.2} ms"),
         ms if ms < 1000.0 => format!("{ms:.0} ms"),
