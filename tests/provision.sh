@@ -10,6 +10,7 @@
 #                 the interpreters; NAME is the version, and for older releases of the libraries VERSION-old
 #   debug/SERIES/ with --debug-files: usr/lib/debug/.build-id/… of the distributions' ordinary builds, and usr/bin/pythonX.Yd,
 #                 a Py_DEBUG build with its debug information inside, both for layout tables
+#   prometheus/   with --libraries: Debian's prometheus and promtool, which read what `serve` answers
 #   trixie/ bullseye/  with --more: other patch releases (3.13.5, 3.9.2)
 #
 # What it relies on: a Debian machine, root, and the machine's own apt and pip configuration; the mirror is the one that
@@ -23,7 +24,7 @@ set -euo pipefail
 usage() {
     cat <<'USAGE'
 usage: tests/provision.sh [--libraries] [--debug-files] [--more] [--force]
-  --libraries    also install the libraries whose resources are tested
+  --libraries    also install the libraries whose resources are tested, and Prometheus
   --debug-files  also fetch the debug files that `layout extract` reads
   --more         also fetch other patch releases of 3.13 and 3.9
   --force        make every part again
@@ -212,6 +213,21 @@ debug_files() {
     finish "debug/$series" "$recipe" "$built"
 }
 
+# The programs of Prometheus alone: they need nothing but libc.
+prometheus() {
+    local recipe="1 prometheus promtool" built=$store/.work/prometheus debs=$store/.work/debs-prometheus
+    done_with prometheus "$recipe" && { say "prometheus: complete"; return; }
+    lists_of host
+    say "fetching prometheus"
+    rm -rf "$debs" "$built"
+    download host "$debs" prometheus
+    mkdir -p "$built"
+    dpkg-deb --fsys-tarfile "$debs"/*.deb | tar -x -C "$built" --no-same-owner ./usr/bin/prometheus ./usr/bin/promtool
+    rm -rf "$debs"
+    "$built/usr/bin/promtool" --version >/dev/null 2>&1 || fail "promtool does not run"
+    finish prometheus "$recipe" "$built"
+}
+
 # site VERSION PYTHON [PIP-OPTION…]: PYTHON's pip installs aiohttp for VERSION into site/VERSION.
 site() {
     local version=$1 python=$2 recipe="1 aiohttp" built=$store/.work/site-$1
@@ -299,6 +315,7 @@ rm -rf "$store"/.work/apt-*/fresh
 sid_root
 sites
 if ((want_libraries)); then
+    prometheus
     newest_python=$(version_in "$store/sid" /usr/bin/python3.15)
     libraries 3.8.18 "${newest_libraries[@]}"
     libraries 3.8.18-old "${oldest_libraries[@]}"

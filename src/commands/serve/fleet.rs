@@ -111,7 +111,12 @@ impl Fleet {
     }
 
     /// All of them.
-    pub(super) fn members(&mut self) -> impl Iterator<Item = &mut Member> {
+    pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.values()
+    }
+
+    /// The same, to be captured.
+    pub(super) fn members_mut(&mut self) -> impl Iterator<Item = &mut Member> {
         self.members.values_mut()
     }
 }

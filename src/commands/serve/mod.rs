@@ -7,6 +7,7 @@ mod board;
 mod fleet;
 mod http;
 mod negotiate;
+mod report;
 mod rounds;
 mod textfile;
 

@@ -4,7 +4,8 @@
 use super::super::CommandResult;
 use super::super::failure::{Code, Failure};
 use super::board::{Board, Pages};
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Member};
+use super::report::ServeDocument;
 use super::say;
 use super::textfile::Textfile;
 use crate::attach::CaptureOptions;
@@ -99,7 +100,7 @@ impl Rounds {
             self.kept.remove(&pid);
             self.metrics.forget(pid);
         }
-        for member in self.fleet.members() {
+        for member in self.fleet.members_mut() {
             let pid = member.pid();
             let already_gone = member.is_gone();
             match member.capture(&self.options, &self.catalog) {
@@ -117,17 +118,21 @@ impl Rounds {
         }
         let round = self.round;
         self.kept.retain(|_, kept| kept.round + FRESH > round);
-        let watched: Vec<Watched<'_>> = self
+        let kept = &self.kept;
+        let seen: Vec<(&Member, bool, Option<&Kept>)> = self
             .fleet
             .members()
             .map(|member| {
-                let kept = self.kept.get(&member.pid());
-                Watched {
-                    pid: member.pid(),
-                    up: kept.is_some_and(|kept| kept.round == round),
-                    picture: kept
-                        .map(|kept| Picture { whole: &kept.whole, diagnosis: &kept.diagnosis }),
-                }
+                let kept = kept.get(&member.pid());
+                (member, kept.is_some_and(|kept| kept.round == round), kept)
+            })
+            .collect();
+        let watched: Vec<Watched<'_>> = seen
+            .iter()
+            .map(|&(member, up, kept)| {
+                let picture =
+                    kept.map(|kept| Picture { whole: &kept.whole, diagnosis: &kept.diagnosis });
+                Watched { pid: member.pid(), up, picture }
             })
             .collect();
         // Encoding into a string fails for a faulty metric only.
@@ -137,8 +142,11 @@ impl Rounds {
         });
         let (count, up) = (watched.len(), watched.iter().filter(|one| one.up).count());
         let mut report = Vec::new();
+        let pictures = seen.iter().map(|&(member, up, kept)| {
+            (member, up, kept.map(|kept| (&kept.whole, &kept.diagnosis)))
+        });
         // Writing to memory cannot fail.
-        let _ = json::write(&mut report, &(), true);
+        let _ = json::write(&mut report, &ServeDocument::new(pictures), false);
         self.board.hang(Pages {
             openmetrics: exposition.openmetrics.clone().into(),
             text: exposition.text.clone().into(),
