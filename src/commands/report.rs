@@ -113,10 +113,12 @@ impl Report {
     ) -> Result<(), Failure> {
         if reports.len() == 1 && failures.is_empty() {
             let Some(report) = reports.pop() else { return Ok(()) };
-            return Ok(match self.capture.json {
-                true => print_json(&report, false)?,
-                false => print_text(|mut out| text::report::write(&mut out, &report, width()))?,
-            });
+            if self.capture.json {
+                print_json(&report, false)?;
+            } else {
+                print_text(|mut out| text::report::write(&mut out, &report, width()))?;
+            }
+            return Ok(());
         }
         let limits: BTreeMap<String, u64> = self.server_limit.iter().cloned().collect();
         let family = FamilyDocument::new(reports, failures, &limits);

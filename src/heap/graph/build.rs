@@ -246,13 +246,13 @@ impl<'p, 'a> Builder<'p, 'a> {
         if self.python.layout().traits.immortal_objects && (raw as u32 as i32) < 0 {
             return IMMORTAL;
         }
-        u32::try_from(raw).unwrap_or(IMMORTAL).min(IMMORTAL)
+        u32::try_from(raw).unwrap_or(IMMORTAL)
     }
 
     /// The node of the object at `raw`, which may be met for the first time; `None` when there
     /// is no object.
     fn node(&mut self, raw: u64) -> Option<Node> {
-        if raw < LOWEST || raw % 8 != 0 {
+        if raw < LOWEST || !raw.is_multiple_of(8) {
             return None;
         }
         match self.graph.index.get(&raw) {

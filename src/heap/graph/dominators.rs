@@ -142,9 +142,7 @@ fn search(graph: &impl Rows, root: Node) -> (Vec<Node>, Vec<u32>, Vec<u32>) {
     let mut tree = Vec::new();
     let mut stack: Vec<(u32, usize)> = Vec::new();
     let mut meet = |node: Node, parent: u32, stack: &mut Vec<(u32, usize)>| {
-        let Some(slot) = number.get_mut(node as usize).filter(|slot| **slot == NONE) else {
-            return None;
-        };
+        let slot = number.get_mut(node as usize).filter(|slot| **slot == NONE)?;
         let own = order.len() as u32;
         *slot = own;
         order.push(node);

@@ -83,7 +83,9 @@ mod tests {
         let usual = hurry.as_ref().map(Hurry::usual);
         let (inherited, afterwards) = std::thread::spawn(move || {
             let inherited = priority();
-            usual.map(Usual::take);
+            if let Some(usual) = usual {
+                usual.take();
+            }
             (inherited, priority())
         })
         .join()

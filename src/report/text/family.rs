@@ -54,7 +54,7 @@ pub fn write(out: &mut impl Write, family: &FamilyDocument, width: usize) -> io:
     if all.is_empty() {
         writeln!(out, "No rule found anything.\n")?;
     }
-    let mut groups: BTreeMap<(Reverse<Severity>, &str), Vec<(i32, &Finding)>> = BTreeMap::new();
+    let mut groups: BTreeMap<(Reverse<Severity>, &str), Vec<Found<'_>>> = BTreeMap::new();
     let mut not_judged: Vec<(&NotJudged, Option<String>)> = Vec::new();
     for report in &family.reports {
         let pid = report.process.pid;
@@ -76,8 +76,11 @@ pub fn write(out: &mut impl Write, family: &FamilyDocument, width: usize) -> io:
     Ok(())
 }
 
+/// A finding, and the process it is of.
+type Found<'a> = (i32, &'a Finding);
+
 /// What one rule found in several processes: the first in full, of the others what they are.
-fn join(found: Vec<(i32, &Finding)>) -> Option<(Finding, String)> {
+fn join(found: Vec<Found<'_>>) -> Option<(Finding, String)> {
     let (&(pid, first), others) = found.split_first()?;
     let mut finding = first.clone();
     let sentences = &mut finding.evidence.sentences;

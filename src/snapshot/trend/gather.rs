@@ -236,13 +236,16 @@ pub(in crate::snapshot) fn of_summaries(captures: &[Capture]) -> Vec<Series> {
     gather.finish(captures)
 }
 
+/// One value a capture; `None` where it is not known.
+type Values = Vec<Option<f64>>;
+
 /// The series of the types.
 pub(in crate::snapshot) fn of_types(
     captures: &[Capture],
     damaged: &mut Vec<DamagedFile>,
 ) -> Vec<Series> {
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
-    let mut counts: Vec<(Vec<Option<f64>>, Vec<Option<f64>>)> = Vec::new();
+    let mut counts: Vec<(Values, Values)> = Vec::new();
     let mut known = KnownNames::default();
     let mut mapped: Option<(Rc<Vec<String>>, Vec<usize>)> = None;
     for (index, capture) in captures.iter().enumerate().filter(|(_, capture)| capture.sound) {

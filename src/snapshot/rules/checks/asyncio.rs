@@ -113,9 +113,12 @@ fn object(task: &TaskRow) -> FoundObject {
     }
 }
 
+/// File, function and line of a frame.
+type Line<'a> = (&'a str, &'a str, Option<u32>);
+
 /// Very many tasks suspended at the same place, more than there are connections to serve.
 pub(super) fn piling_up(rule: &Rule, _: &Kinds, whole: &Whole) -> Outcome {
-    let mut groups: BTreeMap<Vec<(&str, &str, Option<u32>)>, Vec<&TaskRow>> = BTreeMap::new();
+    let mut groups: BTreeMap<Vec<Line<'_>>, Vec<&TaskRow>> = BTreeMap::new();
     for task in whole.tasks.rows.iter().filter(|task| task.state.as_deref() == Some("pending")) {
         let key = task
             .stack
