@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// Captures from which on there is something to say.
 const LEAST: usize = 3;
+/// Files judged at a time.
+const MOST: usize = 200;
 /// How long a command of the user's may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -40,7 +42,7 @@ impl Alarms {
         if files.len() < LEAST {
             return Ok(());
         }
-        let document = trend(files);
+        let document = trend(&some(files));
         let Some(process) = document.processes.iter().find(|it| it.same == *same) else {
             return Ok(());
         };
@@ -57,6 +59,14 @@ impl Alarms {
         }
         Ok(())
     }
+}
+
+/// Not more files than can be judged in a moment: evenly chosen, the last among them.
+fn some(files: &[PathBuf]) -> Vec<PathBuf> {
+    let step = files.len().div_ceil(MOST).max(1);
+    let mut chosen: Vec<PathBuf> = files.iter().rev().step_by(step).cloned().collect();
+    chosen.reverse();
+    chosen
 }
 
 fn tell(finding: &Finding, json: bool) -> std::io::Result<()> {

@@ -12,7 +12,7 @@ pub(super) const ENOUGH: usize = 8;
 /// Fewer captures give nothing.
 pub(super) const LEAST: usize = 3;
 /// Longer series are thinned to so many points by medians: no answer gets better by more.
-const MOST: usize = 256;
+const MOST: usize = 128;
 /// A rise that is more probable than this without a trend is an accident.
 const SURE: f64 = 0.01;
 /// A rise that is less probable than this is worth a suspicion.
@@ -38,7 +38,6 @@ pub(super) struct Tested {
     shape: Shape,
     /// Growth large enough to be named.
     matters: bool,
-    pub(super) kendall: MannKendall,
 }
 
 /// What explains the series best.
@@ -60,18 +59,18 @@ pub(super) fn test(points: &[Point]) -> Option<Tested> {
     let thinned = thin(points);
     let points = thinned.as_slice();
     let (first, last) = (points.first()?, points.last()?);
+    let range = range(points);
+    if range == 0.0 {
+        return Some(constant(points.len(), last.value));
+    }
     let kendall = mann_kendall(points);
     let third = points.len().div_ceil(3);
     let values = |part: &[Point]| median(part.iter().map(|point| point.value).collect());
     let base = values(points.get(..third)?)?;
-    let range = range(points);
     let slope = theil_sen(points, kendall.variance)?;
     let growth = slope.middle * (last.at - first.at);
     let least = LEAST_GROWTH.max(LEAST_PART * base.abs());
-    let shape = match range {
-        0.0 => Shape::Constant,
-        _ => shape(points, &slope, &kendall, range, least),
-    };
+    let shape = shape(points, &slope, &kendall, range, least);
     let numbers = Numbers {
         captures: points.len() as u64,
         p: kendall.p_rising,
@@ -82,13 +81,28 @@ pub(super) fn test(points: &[Point]) -> Option<Tested> {
         growth,
         fitted_last: slope.at(last.at),
     };
-    Some(Tested { numbers, shape, matters: growth >= least, kendall })
+    Some(Tested { numbers, shape, matters: growth >= least })
+}
+
+/// Most types never change; nothing has to be tested then.
+fn constant(captures: usize, value: f64) -> Tested {
+    let numbers = Numbers {
+        captures: captures as u64,
+        p: 1.0,
+        p_adjusted: 1.0,
+        slope_per_hour: 0.0,
+        slope_low: 0.0,
+        slope_high: 0.0,
+        growth: 0.0,
+        fitted_last: value,
+    };
+    Tested { numbers, shape: Shape::Constant, matters: false }
 }
 
 impl Tested {
     /// The verdict, once the probability is corrected for the number of series looked at.
     pub(super) fn verdict(&self, captures: usize, p_adjusted: f64) -> Verdict {
-        let rising = self.kendall.p_rising;
+        let rising = self.numbers.p;
         let low = self.numbers.slope_low > 0.0;
         match self.shape {
             Shape::Constant => Verdict::Stable,

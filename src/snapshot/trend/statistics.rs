@@ -118,16 +118,20 @@ pub(super) fn theil_sen(points: &[Point], variance: f64) -> Option<Slope> {
             }
         }
     }
-    slopes.sort_by(f64::total_cmp);
+    let last = slopes.len().checked_sub(1)?;
     let count = slopes.len() as f64;
     let reach = QUANTILE * variance.max(0.0).sqrt();
-    let at = |place: f64| slopes.get(place.clamp(0.0, count - 1.0) as usize).copied();
-    let middle = median_of_sorted(&slopes)?;
+    let mut at = |place: f64| {
+        let place = (place.max(0.0) as usize).min(last);
+        *slopes.select_nth_unstable_by(place, f64::total_cmp).1
+    };
+    let (below, above) = (at((count - 1.0) / 2.0), at(count / 2.0));
+    let middle = f64::midpoint(below, above);
     let rest: Vec<f64> = points.iter().map(|point| point.value - middle * point.at).collect();
     Some(Slope {
         middle,
-        low: at(((count - reach) / 2.0).floor())?,
-        high: at(((count + reach) / 2.0).ceil())?,
+        low: at(((count - reach) / 2.0).floor()),
+        high: at(((count + reach) / 2.0).ceil()),
         intercept: median(rest)?,
     })
 }
