@@ -21,6 +21,8 @@ use std::rc::Rc;
 
 /// Objects of one process that are followed.
 const MAX_NODES: usize = 1 << 31;
+/// References that are kept: several dicts that claim the same large table are a forgery.
+const MAX_EDGES: usize = 1 << 28;
 /// Addresses below are never objects.
 const LOWEST: u64 = 4096;
 /// Words fetched by one read.
@@ -55,6 +57,8 @@ pub fn build(
     }
     builder.fatal()?;
     builder.graph.statistics.tracked = (builder.graph.len() - builder.special_count()) as u64;
+    // As a rule there are twice as many that are not tracked.
+    builder.graph.index.reserve(builder.graph.len().saturating_mul(2));
     builder.plan_types();
     builder.edges(interpreters)?;
     builder.fatal()?;
@@ -319,6 +323,10 @@ impl<'p, 'a> Builder<'p, 'a> {
     }
 
     fn link(&mut self, node: Node, label: Label, counted: bool) {
+        if self.graph.targets.len() >= MAX_EDGES {
+            self.graph.statistics.unreadable += 1;
+            return;
+        }
         self.graph.targets.push(node);
         self.graph.labels.push(label);
         self.graph.statistics.inferred += u64::from(label.is_inferred());

@@ -343,25 +343,20 @@ fn code_words(python: &Python<'_>) -> Vec<u32> {
     words.into_iter().map(|offset| offset as u32).collect()
 }
 
-/// The words of a frame object: before 3.11 up to the local variables, from then on up to the
-/// record inside of it. `f_back` comes first.
+/// The words of a frame object. Before 3.11: back, code, builtins, globals, namespace, and behind
+/// the value stack's ends the trace function; what follows is a stack of blocks with old values in
+/// it. From then on all up to the record inside of it, but for the pointer to the record.
 fn frame_words(python: &Python<'_>, end: u64) -> Vec<u32> {
     let fields = &python.layout().structs.frame;
-    let mut end = match fields.locals {
-        Some(locals) => locals.offset,
-        None => fields.size.saturating_sub(8).min(end),
-    };
-    let mut skipped = Vec::new();
-    // The value stack and the generator are borrowed.
-    for field in [fields.stack_base, fields.stack_pointer, fields.generator].into_iter().flatten() {
-        skipped.push(field.offset as u32);
+    let back = fields.back.offset;
+    if fields.locals.is_some() {
+        let ends = [fields.stack_base, fields.stack_pointer].into_iter().flatten();
+        let mut words = word_range(back, back + 40);
+        words.extend(ends.map(|field| field.end() as u32).max());
+        return words;
     }
-    if fields.locals.is_none() {
-        // The record of the frame (3.11+).
-        skipped.push(fields.back.end() as u32);
-        end = end.max(fields.back.end());
-    }
-    let mut words = word_range(fields.back.offset, end);
-    words.retain(|offset| !skipped.contains(offset));
+    let record = fields.back.end() as u32;
+    let mut words = word_range(back, fields.size.saturating_sub(8).min(end));
+    words.retain(|&offset| offset != record);
     words
 }
