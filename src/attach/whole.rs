@@ -23,11 +23,13 @@ pub struct WholeOptions {
     pub samples: bool,
     /// The text of the lines that threads are at.
     pub source: bool,
+    /// Who holds resources and tasks. Never looked for while the process stands still for it.
+    pub holders: bool,
 }
 
 impl Default for WholeOptions {
     fn default() -> Self {
-        Self { samples: true, source: true }
+        Self { samples: true, source: true, holders: true }
     }
 }
 
@@ -54,6 +56,7 @@ impl Target {
                 catalog,
                 descriptors: around.descriptors(),
                 maps: around.maps(),
+                holders: with.holders && !view.held,
                 kernel: &around,
             };
             let found = whole::collect(view.python, &setting)?;
@@ -128,6 +131,7 @@ impl Target {
             kinds: found.kinds,
             resources: found.resources,
             used: found.used,
+            held: found.held,
             sockets: Sockets {
                 summary: joined.summary,
                 rows: joined.rows,

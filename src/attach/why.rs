@@ -34,8 +34,12 @@ impl Target {
         let by_state = matches!(wanted, Wanted::Resources { state: Some(_), .. });
         let picture = self.picture(options, Subject::Heap, &mut |view| {
             let states = if by_state { socket_states(&self.process) } else { None };
-            let question =
-                Question { groups: show.groups, depth: show.depth, socket_states: states.as_ref() };
+            let question = Question {
+                groups: show.groups,
+                depth: show.depth,
+                runtime: Some(self.runtime),
+                socket_states: states.as_ref(),
+            };
             let (answer, info, graph) = holders::collect(
                 view.python,
                 self.runtime,

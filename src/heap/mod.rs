@@ -8,6 +8,7 @@ pub mod census;
 pub mod generations;
 pub mod graph;
 pub mod size;
+pub mod traces;
 pub mod walk;
 
 pub use census::{Census, TypeCount};

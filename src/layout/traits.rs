@@ -127,6 +127,18 @@ pub enum TaskRegistry {
     Linked,
 }
 
+/// How tracemalloc keeps its traces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AllocationTraces {
+    /// A trace lies in the entry of the hash table, whose head has the number of buckets first
+    /// (3.8).
+    Inline,
+    /// An entry points to its trace (3.9+, Python/hashtable.c).
+    Pointers,
+    /// The same, and names of files are C strings (3.15+).
+    PlainNames,
+}
+
 /// Where the heads of the GC generations are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GcHome {
@@ -188,6 +200,7 @@ pub struct Traits {
     pub dict_entries: DictEntries,
     pub gc_home: GcHome,
     pub gil_home: GilHome,
+    pub allocation_traces: AllocationTraces,
     pub pending_calls: PendingCalls,
     /// `owner` values from this one on are not Python frames (3 since 3.12: C stack, shim).
     pub first_foreign_owner: u64,
@@ -247,6 +260,11 @@ impl Traits {
             },
             dict_entries: if since(11) { DictEntries::ByKind } else { DictEntries::Uniform },
             gc_home: if since(9) { GcHome::Interpreter } else { GcHome::Runtime },
+            allocation_traces: match version.minor {
+                ..=8 => AllocationTraces::Inline,
+                9..=14 => AllocationTraces::Pointers,
+                _ => AllocationTraces::PlainNames,
+            },
             gil_home: if since(12) { GilHome::Interpreter } else { GilHome::Runtime },
             pending_calls: match version.minor {
                 ..=8 => PendingCalls::Runtime,

@@ -99,12 +99,16 @@ pub struct Objects {
     pub count: u64,
     /// Those named.
     pub named: Vec<FoundObject>,
+    /// The addresses of all, while a process is judged.
+    #[serde(skip)]
+    pub addresses: Vec<String>,
 }
 
 impl Objects {
     /// Adds one more.
     pub fn add(&mut self, object: FoundObject) {
         self.count += 1;
+        self.addresses.extend(object.address.clone());
         if self.named.len() < MAX_OBJECTS {
             self.named.push(object);
         }

@@ -180,10 +180,21 @@ pub struct OtherHolder {
 pub struct CreationSite {
     /// How many.
     pub count: u64,
-    /// "tracemalloc", "asyncio debug".
+    /// "tracemalloc", or "source traceback": of asyncio's debug mode, of aiohttp.
     pub source: String,
     /// Innermost first.
     pub frames: Vec<Location>,
+}
+
+/// Who holds every resource and task of a capture.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Held {
+    /// The ways they are held, those of a kind together, the largest first.
+    pub groups: Vec<HolderGroup>,
+    /// By the address of a resource or task, its place in `groups`.
+    pub of: BTreeMap<String, usize>,
+    /// Tasks that nothing can ever wake.
+    pub proven: Vec<Proven>,
 }
 
 /// A leak that one picture proves.
@@ -199,8 +210,8 @@ pub struct Proven {
     pub waits_in: Option<String>,
     /// Where that is.
     pub location: Option<Location>,
-    /// Addresses of some.
-    pub examples: Vec<String>,
+    /// Their addresses.
+    pub objects: Vec<String>,
     /// Why this is a proof, or what weakens it.
     pub reason: String,
     /// Who holds them.

@@ -31,7 +31,7 @@ pub use doctor::DoctorDocument;
 pub use dump::{DumpDocument, FrameRow, LocalRow, NativeThreadRow, ThreadRow};
 pub use file::{FileError, Snapshot, SnapshotFile};
 pub use findings::{Diagnosis, Finding, Severity};
-pub use holders::{HolderGroup, Holders, Proven, WhyDocument};
+pub use holders::{Held, HolderGroup, Holders, Proven, WhyDocument};
 pub use process::{LayoutInfo, ProcessInfo, PythonInfo};
 pub use report::{FamilyDocument, ReportDocument};
 pub use resources::{Number, ResourceRow, ResourcesDocument, Shown};

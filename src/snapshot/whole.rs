@@ -8,7 +8,8 @@ use super::census::ObjectTotals;
 use super::sockets::{AddressRow, SocketRow, SocketsSummary};
 use super::tasks::{LoopRow, NotStartedRow, RegistryCheck, TaskRow};
 use super::{
-    CaptureInfo, FrameRow, NativeThreadRow, ProcessInfo, ResourceRow, ResourceSummary, ThreadRow,
+    CaptureInfo, FrameRow, Held, NativeThreadRow, ProcessInfo, ResourceRow, ResourceSummary,
+    ThreadRow,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -36,6 +37,9 @@ pub struct Whole {
     /// a thread or a task that has not ended, or in an attribute of such an object. Resources
     /// without an entry are held by something else. `null` when that was too much to look at.
     pub used: Option<BTreeMap<String, Vec<User>>>,
+    /// Who holds the resources and tasks; `null` when that was not looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
     /// Sockets joined with the kernel's tables.
     pub sockets: Sockets,
     /// Event loops and tasks.

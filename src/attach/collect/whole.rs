@@ -13,9 +13,12 @@ use crate::process::{Descriptor, Mapping};
 use crate::resources::{Catalog, Describer, Detail, SocketFacts};
 use crate::snapshot::census::ObjectTotals;
 use crate::snapshot::whole::{CollectorRow, User, WorkerRow};
-use crate::snapshot::{ResourceRow, ResourceSummary};
+use crate::snapshot::{Held, ResourceRow, ResourceSummary};
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
+
+/// Tracked objects up to which the graph of references is read beside all else.
+const MAX_HELD: u64 = 4_000_000;
 
 /// What a picture gives.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub struct WholePicture {
     pub used: Option<BTreeMap<String, Vec<User>>>,
     /// Socket objects and their owners.
     pub sockets: SocketHeap,
+    /// Who holds resources and tasks.
+    pub held: Option<Held>,
     /// Loops and tasks.
     pub tasks: TasksPicture,
     /// Thread stacks.
@@ -61,6 +66,8 @@ pub(in crate::attach) struct Setting<'s> {
     pub(in crate::attach) descriptors: &'s [Descriptor],
     pub(in crate::attach) maps: &'s [Mapping],
     pub(in crate::attach) kernel: &'s dyn SocketFacts,
+    /// Whether to find out who holds resources and tasks.
+    pub(in crate::attach) holders: bool,
 }
 
 /// Reads everything.
@@ -68,7 +75,8 @@ pub(in crate::attach) fn collect(
     python: &Python<'_>,
     setting: &Setting<'_>,
 ) -> Result<WholePicture, Problem> {
-    let Setting { runtime, interpreters, os, catalog, descriptors, maps, kernel } = *setting;
+    let Setting { runtime, interpreters, os, catalog, descriptors, maps, kernel, holders } =
+        *setting;
     let stacks = dump::collect(python, runtime, interpreters, os, DumpOptions { locals: false })?;
     let describer = Describer::new(python, interpreters, catalog, Some(kernel));
     let finder = Finder::new(&describer, &Selection::All);
@@ -126,7 +134,19 @@ pub(in crate::attach) fn collect(
     });
     let sockets =
         sockets::from_census(python, interpreters, &census, socket_types, descriptors, maps)?;
+    let held = match holders && census.objects <= MAX_HELD {
+        true => python.unless_unreadable(super::holders::of_resources(
+            python,
+            runtime.address,
+            interpreters,
+            &describer,
+        ))?,
+        false => None,
+    };
     let mut notes = census::notes(&census);
+    if holders && held.is_none() {
+        notes.push("who holds the resources was not looked for: too many objects".to_owned());
+    }
     notes.extend(tasks.notes());
     notes.extend(sockets.notes.iter().cloned());
     let unread = [undescribed, census.untyped, sockets.unreadable, tasks.unreadable];
@@ -136,6 +156,7 @@ pub(in crate::attach) fn collect(
         kinds,
         resources: rows.into_iter().map(|(.., row)| row).collect(),
         used,
+        held,
         turns,
         workers: workers.rows,
         unreadable: unread.iter().sum::<u64>() + stacks.unreadable,

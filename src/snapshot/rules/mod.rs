@@ -16,7 +16,8 @@ mod template;
 
 pub use error::{RuleError, RuleMistake};
 
-use super::findings::{Confidence, Diagnosis, Finding, NotJudged, Severity};
+use super::findings::{Confidence, Diagnosis, Finding, Holder, NotJudged, Severity};
+use super::holders::Held;
 use super::whole::Whole;
 use condition::Condition;
 use globset::GlobSet;
@@ -26,6 +27,9 @@ use std::sync::LazyLock;
 
 /// The built-in rules.
 const BUILTIN: &str = include_str!("rules.toml");
+
+/// Holders named by a finding.
+const HOLDERS: usize = 5;
 
 /// All rules, with their thresholds as they are set.
 #[derive(Debug, Clone, Default)]
@@ -119,6 +123,24 @@ struct Outcome {
     not_judged: Vec<NotJudged>,
 }
 
+/// Who holds these objects, most first; `None` when that is not known of any.
+fn holders(held: &Held, objects: &[String]) -> Option<Vec<Holder>> {
+    let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
+    for group in objects.iter().filter_map(|object| held.of.get(object)) {
+        *counts.entry(*group).or_default() += 1;
+    }
+    let mut holders: Vec<Holder> = counts
+        .into_iter()
+        .filter_map(|(group, count)| {
+            let group = held.groups.get(group)?;
+            Some(Holder { count, path: group.path.clone(), inferred: group.inferred })
+        })
+        .collect();
+    holders.sort_by_key(|holder| std::cmp::Reverse(holder.count));
+    holders.truncate(HOLDERS);
+    Some(holders).filter(|holders| !holders.is_empty())
+}
+
 impl Rules {
     /// The built-in rules. A test makes sure that they can be read.
     pub fn builtin() -> Self {
@@ -193,6 +215,13 @@ impl Rules {
             };
             diagnosis.findings.extend(outcome.findings);
             diagnosis.not_judged.extend(outcome.not_judged);
+        }
+        for finding in &mut diagnosis.findings {
+            if finding.holders.is_none()
+                && let Some(held) = &whole.held
+            {
+                finding.holders = holders(held, &finding.objects.addresses);
+            }
         }
         diagnosis.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         diagnosis

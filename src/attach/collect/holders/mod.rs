@@ -23,7 +23,7 @@ use crate::heap::graph::paths::{Paths, Preferences};
 use crate::heap::graph::{self, Graph, Node};
 use crate::memory::Address;
 use crate::resources::{Catalog, Describer};
-use crate::snapshot::holders::{GraphInfo, HolderGroup, Holders, Proven};
+use crate::snapshot::holders::{GraphInfo, Held, HolderGroup, Holders, Proven};
 use group::Groups;
 use std::collections::BTreeMap;
 use weight::Weights;
@@ -35,6 +35,8 @@ pub struct Question<'q> {
     pub groups: usize,
     /// Steps of a path.
     pub depth: usize,
+    /// Where tracemalloc would keep its table; `None`: where the objects were made is not asked.
+    pub runtime: Option<Address>,
     /// What the kernel says of descriptors: states of sockets, in lower case.
     pub socket_states: Option<&'q BTreeMap<i64, String>>,
 }
@@ -180,7 +182,9 @@ impl<'h, 'm> Holding<'h, 'm> {
                 members.iter().take(3).map(|&node| self.graph.address(node).to_string()).collect();
             holders.groups.push(group);
         }
-        (holders.sites, holders.sites_hint) = sites::of(self, targets)?;
+        if let Some(runtime) = question.runtime {
+            (holders.sites, holders.sites_hint) = sites::of(self, runtime, targets)?;
+        }
         Ok(answer)
     }
 
@@ -230,6 +234,57 @@ impl<'h, 'm> Holding<'h, 'm> {
         }
         group.only_holder = group.also.is_empty();
     }
+}
+
+/// Who holds every resource and task, and which tasks can never be woken.
+pub fn of_resources(
+    python: &Python<'_>,
+    runtime: Address,
+    interpreters: &[Interpreter],
+    describer: &Describer<'_, '_>,
+) -> Result<Held, Problem> {
+    /// Groups of one kind that are kept, and steps of their paths.
+    const GROUPS: usize = 100;
+    const DEPTH: usize = 12;
+    let graph = graph::build(python, runtime, interpreters)?;
+    let holding = Holding::new(python, interpreters, &graph, describer);
+    let mut by_kind: BTreeMap<String, Vec<Node>> = BTreeMap::new();
+    let mut kinds: Vec<Option<String>> = Vec::with_capacity(graph.types().len());
+    for known in graph.types() {
+        let kind = describer.entry_for(&known.class)?.map(|entry| entry.kind.clone());
+        kinds.push(kind.or_else(|| python.is_task_class(&known.class).then(|| "task".to_owned())));
+    }
+    for node in graph.objects().filter(|&node| holding.is_alive(node)) {
+        let kind = graph.type_number(node).and_then(|number| kinds.get(number as usize));
+        if let Some(Some(kind)) = kind {
+            match by_kind.get_mut(kind) {
+                Some(nodes) => nodes.push(node),
+                None => drop(by_kind.insert(kind.clone(), vec![node])),
+            }
+        }
+    }
+    let mut held = Held::default();
+    let mut names = Names::new(python, interpreters, &graph);
+    for nodes in by_kind.into_values() {
+        let mut groups = Groups::of(&mut names, &graph, &holding.paths, &nodes);
+        for index in 0..groups.members().len().min(GROUPS) {
+            let Some(members) = groups.group(index).map(<[Node]>::to_vec) else { continue };
+            let mut group = groups.describe(&mut names, &graph, &holding.paths, index, DEPTH);
+            group.total = nodes.len() as u64;
+            let container = groups.container(&names, &graph, &holding.paths, index);
+            group.only_holder = container.is_some_and(|container| {
+                members.iter().all(|&member| holding.is_dominated(member, container))
+            });
+            let owner = owner::of(&names, &holding, container.or(members.first().copied()));
+            (group.owner, group.live) = (owner.owner, owner.live);
+            let addresses = members.iter().map(|&node| graph.address(node).to_string());
+            held.of.extend(addresses.map(|address| (address, held.groups.len())));
+            held.groups.push(group);
+        }
+    }
+    let question = Question { groups: 0, depth: DEPTH, runtime: None, socket_states: None };
+    (held.proven, _) = proven::tasks(&holding, &question)?;
+    Ok(held)
 }
 
 /// Reads the graph, finds the objects that are wanted, and says who holds them.

@@ -71,8 +71,13 @@ pub(super) fn tasks(
     places.sort_by_key(|(_, nodes)| Reverse(nodes.len()));
     let mut found = Vec::new();
     for ((name, location), nodes) in places {
-        let groups = if found.len() < question.groups { 3 } else { 0 };
-        let holders = holding.holders(&nodes, &Question { groups, ..*question })?.holders.groups;
+        let holders = match found.len() < question.groups {
+            true => {
+                let question = Question { groups: 3, runtime: None, ..*question };
+                holding.holders(&nodes, &question)?.holders.groups
+            }
+            false => Vec::new(),
+        };
         let reason = match hidden {
             0 => PROOF.to_owned(),
             hidden => format!(
@@ -85,7 +90,7 @@ pub(super) fn tasks(
             waiting: waits.len() as u64,
             waits_in: Some(name).filter(|name| !name.is_empty()),
             location,
-            examples: nodes.iter().take(5).map(|&node| graph.address(node).to_string()).collect(),
+            objects: nodes.iter().map(|&node| graph.address(node).to_string()).collect(),
             reason,
             holders,
         });

@@ -1,15 +1,20 @@
 //! Where the objects were made, as far as anybody wrote it down.
 //!
-//! asyncio in debug mode and aiohttp keep the stack of the moment in `_source_traceback`.
+//! tracemalloc keeps the stack of every allocation, asyncio in debug mode and aiohttp that of the
+//! moment in `_source_traceback`.
 
 use super::Holding;
 use crate::attach::collect::Problem;
 use crate::cpython::Python;
 use crate::heap::graph::Node;
+use crate::heap::traces::Traces;
 use crate::memory::Address;
 use crate::snapshot::holders::{CreationSite, Location};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+
+/// Innermost first: file and line.
+type Frames = Vec<(String, Option<u64>)>;
 
 /// Objects that are asked, frames of a stack that are kept, sites that are shown.
 const MAX_ASKED: usize = 100_000;
@@ -22,27 +27,36 @@ const HINT: &str = "restart with PYTHONTRACEMALLOC=10 (all objects) or PYTHONASY
 /// The sites, and how to learn them when there are none.
 pub(super) fn of(
     holding: &Holding<'_, '_>,
+    runtime: Address,
     targets: &[Node],
 ) -> Result<(Vec<CreationSite>, Option<String>), Problem> {
-    let mut sites: BTreeMap<Vec<(String, Option<u64>)>, u64> = BTreeMap::new();
+    let traces = Traces::find(holding.python, runtime)?;
+    let mut sites: BTreeMap<(&str, Frames), u64> = BTreeMap::new();
     for &target in targets.iter().take(MAX_ASKED) {
         let address = holding.graph.address(target);
+        let traced = traces.as_ref().zip(holding.graph.class(target));
+        if let Some(site) = traced.and_then(|(traces, class)| traces.site(class, address)) {
+            let frames = site.into_iter().map(|(file, line)| (file, Some(line)));
+            let frames = frames.take(MAX_FRAMES as usize).collect();
+            *sites.entry(("tracemalloc", frames)).or_default() += 1;
+            continue;
+        }
         let frames = match source_traceback(holding.python, address) {
             Ok(Some(frames)) => frames,
             Ok(None) => continue,
             Err(error) if error.fatal().is_some() => return Err(error),
             Err(_) => continue,
         };
-        *sites.entry(frames).or_default() += 1;
+        *sites.entry(("source traceback", frames)).or_default() += 1;
     }
     if sites.is_empty() {
         return Ok((Vec::new(), Some(HINT.to_owned())));
     }
     let mut sites: Vec<CreationSite> = sites
         .into_iter()
-        .map(|(frames, count)| CreationSite {
+        .map(|((source, frames), count)| CreationSite {
             count,
-            source: "asyncio debug".to_owned(),
+            source: source.to_owned(),
             frames: frames.into_iter().map(|(file, line)| Location { file, line }).collect(),
         })
         .collect();
@@ -50,8 +64,6 @@ pub(super) fn of(
     sites.truncate(MAX_SITES);
     Ok((sites, None))
 }
-
-type Frames = Vec<(String, Option<u64>)>;
 
 /// `_source_traceback`: a `traceback.StackSummary`, outermost frame first.
 fn source_traceback(python: &Python<'_>, object: Address) -> Result<Option<Frames>, Problem> {

@@ -20,6 +20,7 @@ pub(super) struct Check(Judge);
 static CHECKS: [(&str, Judge); 17] = [
     ("event-loop-blocked", asyncio::blocked),
     ("tasks-piling-up", asyncio::piling_up),
+    ("task-never-woken", asyncio::never_woken),
     ("coroutines-never-awaited", asyncio::never_awaited),
     ("loops-leaked", asyncio::loops),
     ("session-unclosed", asyncio::sessions),
