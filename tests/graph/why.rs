@@ -127,9 +127,32 @@ fn exactly_the_tasks_that_cannot_be_woken_are_proven() {
         assert_eq!(count, 100, "{label}");
         for group in proven {
             assert_eq!(group["waiting"], 241, "{label}");
-            for example in group["examples"].as_array().unwrap() {
+            for example in group["objects"].as_array().unwrap() {
                 assert!(leaked.contains(&example.as_str().unwrap()), "{label}");
             }
         }
+    });
+}
+
+#[test]
+fn says_where_objects_were_made() {
+    for_each_of(some(&[(3, 8), (3, 11), (3, 12), (3, 13), (3, 14), (3, 15)]), |interpreter| {
+        let program = interpreter.inside(&super::support::fixtures().join("held.py"));
+        let program = program.to_string_lossy().into_owned();
+        let mut command = interpreter.command(&[&program, "--objects", "500", "--leaks", "40"]);
+        command.env("PYTHONTRACEMALLOC", "4");
+        let target = Fixture::run(&format!("traced on {interpreter}"), command);
+        let found = pyattach_json(&["why", &target.pid_text(), "shop.gateway.Connection"]);
+        let sites = &found["holders"]["sites"];
+        let label = format!("{interpreter}: {sites:#}");
+        let gateway =
+            std::fs::read_to_string(super::support::fixtures().join("shop/gateway.py")).unwrap();
+        let line = |text: &str| 1 + gateway.lines().position(|line| line.contains(text)).unwrap();
+        assert_eq!(sites[0]["source"], "tracemalloc", "{label}");
+        assert_eq!(sites[0]["count"], 40, "{label}");
+        assert_eq!(sites[0]["frames"][0]["line"], line("connection = Connection("), "{label}");
+        assert!(sites[0]["frames"][0]["file"].as_str().unwrap().ends_with("shop/gateway.py"));
+        assert_eq!(sites[1]["count"], 6, "{label}");
+        assert_eq!(found["holders"]["sites_hint"], Value::Null, "{label}");
     });
 }
