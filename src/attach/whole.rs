@@ -23,13 +23,21 @@ pub struct WholeOptions {
     pub samples: bool,
     /// The text of the lines that threads are at.
     pub source: bool,
-    /// Who holds resources and tasks. Never looked for while the process stands still for it.
-    pub holders: bool,
+    /// Tracked objects up to which it is looked for who holds resources and tasks; `None` for
+    /// not at all. Never looked for while the process stands still for it.
+    pub holders: Option<u64>,
+}
+
+impl WholeOptions {
+    /// Objects whose references take about a tenth of a second to read.
+    pub const FEW: u64 = 200_000;
+    /// Objects whose references take a few seconds to read.
+    pub const MANY: u64 = 4_000_000;
 }
 
 impl Default for WholeOptions {
     fn default() -> Self {
-        Self { samples: true, source: true, holders: true }
+        Self { samples: true, source: true, holders: Some(Self::MANY) }
     }
 }
 
@@ -56,7 +64,7 @@ impl Target {
                 catalog,
                 descriptors: around.descriptors(),
                 maps: around.maps(),
-                holders: with.holders && !view.held,
+                holders: with.holders.filter(|_| !view.held),
                 kernel: &around,
             };
             let found = whole::collect(view.python, &setting)?;

@@ -31,10 +31,31 @@ pub(super) struct Report {
     /// Print the lines of the diagnosis script that is often injected into a process
     #[arg(long, conflicts_with = "json")]
     injector_format: bool,
+    /// Whether to look for who holds what the findings name: auto (where that is quick), always, never
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    holders: LookForHolders,
     #[command(flatten)]
     catalog: CatalogFiles,
     #[command(flatten)]
     capture: Capture,
+}
+
+/// `--holders`.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum LookForHolders {
+    Auto,
+    Always,
+    Never,
+}
+
+impl LookForHolders {
+    fn most_objects(self) -> Option<u64> {
+        match self {
+            Self::Auto => Some(WholeOptions::FEW),
+            Self::Always => Some(WholeOptions::MANY),
+            Self::Never => None,
+        }
+    }
 }
 
 /// `--fail-on`.
@@ -71,7 +92,8 @@ impl Report {
         let mut findings = None;
         let look = |pid: i32| -> Result<_, Failure> {
             let progress = Progress::start(format!("reading process {pid}"));
-            let with = WholeOptions { samples: !self.injector_format, source: true };
+            let holders = self.holders.most_objects().filter(|_| !self.injector_format);
+            let with = WholeOptions { samples: !self.injector_format, source: true, holders };
             let whole = Target::open(pid)?.whole(&self.capture.options(), &catalog, with)?;
             drop(progress);
             Ok(whole)

@@ -46,7 +46,7 @@ impl<'p, 'a> Traces<'p, 'a> {
                         let word = word.try_into().map_or(0, u64::from_le_bytes);
                         // The table is an allocation of its own.
                         let inside = (runtime.get()..runtime.get() + size).contains(&word);
-                        if word % 8 != 0 || word < STEP || word >= 1 << 47 || inside {
+                        if !word.is_multiple_of(8) || !(STEP..1 << 47).contains(&word) || inside {
                             continue;
                         }
                         if let Some(found) = Self::at(python, Address::new(word)) {

@@ -17,9 +17,6 @@ use crate::snapshot::{Held, ResourceRow, ResourceSummary};
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 
-/// Tracked objects up to which the graph of references is read beside all else.
-const MAX_HELD: u64 = 4_000_000;
-
 /// What a picture gives.
 #[derive(Debug)]
 pub struct WholePicture {
@@ -67,7 +64,7 @@ pub(in crate::attach) struct Setting<'s> {
     pub(in crate::attach) maps: &'s [Mapping],
     pub(in crate::attach) kernel: &'s dyn SocketFacts,
     /// Whether to find out who holds resources and tasks.
-    pub(in crate::attach) holders: bool,
+    pub(in crate::attach) holders: Option<u64>,
 }
 
 /// Reads everything.
@@ -134,7 +131,7 @@ pub(in crate::attach) fn collect(
     });
     let sockets =
         sockets::from_census(python, interpreters, &census, socket_types, descriptors, maps)?;
-    let held = match holders && census.objects <= MAX_HELD {
+    let held = match holders.is_some_and(|most| census.objects <= most) {
         true => python.unless_unreadable(super::holders::of_resources(
             python,
             runtime.address,
@@ -144,8 +141,9 @@ pub(in crate::attach) fn collect(
         false => None,
     };
     let mut notes = census::notes(&census);
-    if holders && held.is_none() {
-        notes.push("who holds the resources was not looked for: too many objects".to_owned());
+    if holders.is_some() && held.is_none() {
+        let why = "who holds the resources was not looked for among so many objects: `why` tells";
+        notes.push(why.to_owned());
     }
     notes.extend(tasks.notes());
     notes.extend(sockets.notes.iter().cloned());

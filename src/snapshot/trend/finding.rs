@@ -68,7 +68,11 @@ impl SeriesRow {
             severity,
             title: format!("{what} {word}: {first:.0} to {last:.0}"),
             evidence: Evidence { numbers: all, sentences },
-            objects: Objects { count: last.max(0.0) as u64, named: Vec::new() },
+            objects: Objects {
+                count: last.max(0.0) as u64,
+                named: Vec::new(),
+                addresses: Vec::new(),
+            },
             holders: None,
             advice: advice(self),
             confidence: Confidence::Inferred,

@@ -17,7 +17,7 @@ type Judge = fn(&Rule, &Kinds, &Whole) -> Outcome;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Check(Judge);
 
-static CHECKS: [(&str, Judge); 17] = [
+static CHECKS: [(&str, Judge); 18] = [
     ("event-loop-blocked", asyncio::blocked),
     ("tasks-piling-up", asyncio::piling_up),
     ("task-never-woken", asyncio::never_woken),
