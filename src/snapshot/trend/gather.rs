@@ -236,7 +236,7 @@ pub(in crate::snapshot) fn of_summaries(captures: &[Capture]) -> Vec<Series> {
     gather.finish(captures)
 }
 
-/// One value a capture; `None` where it is not known.
+/// A value for each capture.
 type Values = Vec<Option<f64>>;
 
 /// The series of the types.
@@ -245,6 +245,7 @@ pub(in crate::snapshot) fn of_types(
     damaged: &mut Vec<DamagedFile>,
 ) -> Vec<Series> {
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    // Of each type: all instances, and those that are old.
     let mut counts: Vec<(Values, Values)> = Vec::new();
     let mut known = KnownNames::default();
     let mut mapped: Option<(Rc<Vec<String>>, Vec<usize>)> = None;

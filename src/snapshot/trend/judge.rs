@@ -28,6 +28,8 @@ const FALL: f64 = 0.5;
 const WAVE: f64 = 0.2;
 /// Two levels that leave less than this part of a line's misfit fit better.
 const BETTER: f64 = 0.8;
+/// A line that leaves less than this part of all differences is a line; what is left is rounding.
+const LEFT: f64 = 1e-3;
 /// Two levels that explain this part of all differences are two levels.
 const EXPLAINED: f64 = 0.85;
 
@@ -129,16 +131,17 @@ fn range(points: &[Point]) -> f64 {
 
 fn shape(points: &[Point], slope: &Slope, kendall: &MannKendall, range: f64, least: f64) -> Shape {
     let fits = fits(points);
+    let straight = fits.line < LEFT * fits.level;
     let larger = range >= least;
     let short = points.len() < ENOUGH;
     let rising = kendall.p_rising < if short { 2.0 * DOUBTFUL } else { DOUBTFUL / 2.0 };
-    if larger && fits.step.0 < BETTER * fits.line && is_step(points, &fits, least) {
+    if larger && !straight && fits.step.0 < BETTER * fits.line && is_step(points, &fits, least) {
         return Shape::Step;
     }
     if rising && larger && falls(points) > FALL * range {
         return Shape::Wave;
     }
-    if rising && larger && is_settling(points, slope, &fits) {
+    if rising && larger && !straight && is_settling(points, slope, &fits) {
         return Shape::Settling;
     }
     if rising {

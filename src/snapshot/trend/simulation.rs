@@ -131,6 +131,26 @@ fn short_series_are_suspected_at_most() {
 }
 
 #[test]
+fn a_straight_line_is_growth_whatever_its_slope_and_its_rounding() {
+    let mut random = Random(3);
+    for n in 10..60 {
+        for slope in [1.0, 6.0, 7.3, 4096.0 * 77.0] {
+            let mut at = 0.0;
+            let points: Vec<Point> = (0..n)
+                .map(|i| {
+                    at += random.between(0.9, 1.1) / 60.0;
+                    Point { at, value: (1e8 + slope * 1e3 * f64::from(i)).round() }
+                })
+                .map(|point| Point { value: point.value - (1e8 - 17.0), ..point })
+                .collect();
+            let tested = test(&points).unwrap();
+            let verdict = tested.verdict(points.len(), tested.numbers.p);
+            assert_eq!(verdict, Verdict::Growing, "{n} points, slope {slope}");
+        }
+    }
+}
+
+#[test]
 fn decoys_are_called_what_they_are() {
     let expected = [
         Verdict::Stable,

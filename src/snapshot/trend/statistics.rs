@@ -165,6 +165,11 @@ pub(super) struct Fits {
 
 /// Fits the shapes that a series may have, by least squares.
 pub(super) fn fits(points: &[Point]) -> Fits {
+    // From the first value on: squares of large numbers leave no digits for the differences.
+    let base = points.first().map_or(0.0, |point| point.value);
+    let moved: Vec<Point> =
+        points.iter().map(|point| Point { value: point.value - base, ..*point }).collect();
+    let points = moved.as_slice();
     let n = points.len();
     let whole = Sums::of(points);
     let (mut step, mut plateau) = ((f64::INFINITY, 0), (f64::INFINITY, 0));
