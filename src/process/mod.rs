@@ -12,6 +12,7 @@ mod files;
 mod fork;
 mod identity;
 mod image;
+mod inject;
 mod machine;
 pub mod maps;
 pub mod net;
@@ -25,9 +26,12 @@ pub use activity::Activity;
 pub use descriptors::{Descriptor, DescriptorKind};
 pub use error::ProcessError;
 pub use family::{Child, python_processes};
+#[doc(hidden)]
+pub use fork::reached;
 pub use fork::{Ending, ForkError, ForkPlan, FrozenChild};
 pub use identity::{Identity, Namespaces};
 pub use image::ProgramImage;
+pub use inject::{Away, Doing, Held, HeldThread, InjectError, InjectPlan, RemoteCall};
 pub use machine::available_memory;
 pub use maps::Mapping;
 pub use rights::{Rights, Verdict};
@@ -200,6 +204,17 @@ impl Process {
             .map_err(|error| ProcessError::from_io(self.pid, "list its threads", error))?;
         self.check()?;
         Ok(ids)
+    }
+
+    /// Its number in its own PID namespace.
+    ///
+    /// # Errors
+    /// Gone or reused.
+    pub fn inner_id(&self) -> Result<i32, ProcessError> {
+        let status = self.read("status")?;
+        let ids = stat::status_field(&status, "NSpid");
+        let id = ids.and_then(|ids| ids.split_ascii_whitespace().next_back()?.parse().ok());
+        Ok(id.unwrap_or(self.pid))
     }
 
     /// Its threads, in the kernel's order (creation).

@@ -12,8 +12,8 @@ const ENOUGH: usize = 4;
 
 /// A thread that can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Choice {
-    pub(super) tid: i32,
+pub(in crate::process) struct Choice {
+    pub(in crate::process) tid: i32,
     rank: Rank,
 }
 
@@ -29,7 +29,7 @@ enum Rank {
 }
 
 /// The threads that can be used, best first; of equals the oldest, so the main thread.
-pub(super) fn choices(tracer: &Tracer) -> Vec<Choice> {
+pub(in crate::process) fn choices(tracer: &Tracer) -> Vec<Choice> {
     let mut choices: Vec<Choice> = Vec::new();
     let mut waiting = 0;
     for tid in tracer.interrupted() {
@@ -45,7 +45,7 @@ pub(super) fn choices(tracer: &Tracer) -> Vec<Choice> {
 }
 
 /// True when our death would not be noticed.
-pub(super) fn usable(choice: &Choice) -> bool {
+pub(in crate::process) fn usable(choice: &Choice) -> bool {
     choice.rank != Rank::WithRestOfTime
 }
 

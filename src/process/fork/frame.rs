@@ -53,12 +53,12 @@ const AMX: u64 = 1 << 17 | 1 << 18;
 
 /// Two frames, ready to be written.
 #[derive(Debug)]
-pub(super) struct Frames {
+pub(in crate::process) struct Frames {
     /// Where the bytes go.
-    pub(super) at: u64,
-    pub(super) bytes: Vec<u8>,
+    pub(in crate::process) at: u64,
+    pub(in crate::process) bytes: Vec<u8>,
     /// The thread's stack pointer while it runs for us.
-    pub(super) stack: u64,
+    pub(in crate::process) stack: u64,
     /// The child's stack pointer.
     pub(super) child_stack: u64,
 }
@@ -66,7 +66,7 @@ pub(super) struct Frames {
 impl Frames {
     /// The frames for a thread with these registers, mask and XSAVE state (`NT_X86_XSTATE`).
     /// `None` when the state has not the kernel's form, or the stack pointer is absurd.
-    pub(super) fn build(
+    pub(in crate::process) fn build(
         regs: &user_regs_struct,
         mask: u64,
         xstate: &[u8],
@@ -108,7 +108,7 @@ fn resumed(regs: &user_regs_struct) -> user_regs_struct {
 
 /// What our interrupt has done to the system call of a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Interrupted {
+pub(in crate::process) enum Interrupted {
     /// None was under way, or it has its result.
     Nothing,
     /// Calling it again does the same.
@@ -120,7 +120,7 @@ pub(super) enum Interrupted {
 impl Interrupted {
     /// By the registers of a thread that our interrupt holds. The codes are those of
     /// include/linux/errno.h, which programs never see.
-    pub(super) fn of(regs: &user_regs_struct) -> Self {
+    pub(in crate::process) fn of(regs: &user_regs_struct) -> Self {
         const ERESTARTSYS: i32 = 512;
         const ERESTARTNOINTR: i32 = 513;
         const ERESTARTNOHAND: i32 = 514;

@@ -22,16 +22,16 @@ const MOST: u64 = 64 << 20;
 
 /// Where the instructions are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Gadgets {
+pub(in crate::process) struct Gadgets {
     /// `mov $15,%rax; syscall`: returns from a signal handler.
     pub(super) restorer: u64,
     /// `ret`
-    pub(super) ret: u64,
+    pub(in crate::process) ret: u64,
 }
 
 impl Gadgets {
     /// Finds them in the code of libc, or of the executable where that is static.
-    pub(super) fn find(process: &Process) -> Result<Self, ForkError> {
+    pub(in crate::process) fn find(process: &Process) -> Result<Self, ForkError> {
         let none = ForkError::NoGadgets { pid: process.pid() };
         let maps = process.maps()?;
         let exe = process.link("exe");
@@ -48,8 +48,14 @@ impl Gadgets {
         found.ok_or(none)
     }
 
+    /// Made-up addresses.
+    #[cfg(test)]
+    pub(in crate::process) fn for_tests() -> Self {
+        Self { restorer: 0x5000, ret: 0x6000 }
+    }
+
     /// True when they are still there: libraries can be unloaded, programs replaced.
-    pub(super) fn hold(&self, memory: TaskMemory) -> bool {
+    pub(in crate::process) fn hold(&self, memory: TaskMemory) -> bool {
         let mut restorer = [0; RESTORER.len()];
         let mut ret = [0; 1];
         memory.read(self.restorer, &mut restorer)

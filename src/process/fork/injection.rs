@@ -42,23 +42,23 @@ const FAULTS: [i32; 6] =
 
 /// A system call.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Call {
-    pub(super) number: i64,
-    pub(super) args: [u64; 4],
+pub(in crate::process) struct Call {
+    pub(in crate::process) number: i64,
+    pub(in crate::process) args: [u64; 6],
 }
 
 /// How it ended.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Done {
+pub(in crate::process) struct Done {
     /// The kernel's answer: negative for an error.
-    pub(super) result: i64,
+    pub(in crate::process) result: i64,
     /// The child that it made, as our PID namespace has it.
     pub(super) child: Option<i32>,
 }
 
 /// Why a system call was not run, or not to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Problem {
+pub(in crate::process) enum Problem {
     /// This thread cannot be used; it was not touched.
     Unusable,
     /// Something else happened to the thread; it was put back.
@@ -71,17 +71,17 @@ pub(super) enum Problem {
 
 /// What an injection leaves behind.
 #[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) done: Result<Done, Problem>,
+pub(in crate::process) struct Outcome {
+    pub(in crate::process) done: Result<Done, Problem>,
     /// A child may have been made whatever else went wrong.
     pub(super) child: Option<i32>,
     /// How the thread is held now; `None` when it is not.
-    pub(super) hold: Option<Hold>,
+    pub(in crate::process) hold: Option<Hold>,
 }
 
 /// A stopped thread, ready to run a system call.
 #[derive(Debug)]
-pub(super) struct Injection {
+pub(in crate::process) struct Injection {
     tid: i32,
     saved: user_regs_struct,
     mask: u64,
@@ -93,7 +93,7 @@ pub(super) struct Injection {
 impl Injection {
     /// Saves the thread's state and writes the frames below its stack. `None` when it cannot
     /// be used; then nothing of it has changed.
-    pub(super) fn prepare(tid: i32, gadgets: Gadgets) -> Option<Self> {
+    pub(in crate::process) fn prepare(tid: i32, gadgets: Gadgets) -> Option<Self> {
         let memory = TaskMemory(tid);
         let saved = ptrace::getregs(Pid::from_raw(tid)).ok()?;
         let mask = signal_mask(tid).ok()?;
@@ -115,7 +115,12 @@ impl Injection {
     }
 
     /// Runs the system call and puts the thread back.
-    pub(super) fn run(mut self, call: Call, suspend_seccomp: bool, until: Instant) -> Outcome {
+    pub(in crate::process) fn run(
+        mut self,
+        call: Call,
+        suspend_seccomp: bool,
+        until: Instant,
+    ) -> Outcome {
         let mut options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACECLONE;
         if suspend_seccomp {
             options |= libc::PTRACE_O_SUSPEND_SECCOMP;
@@ -168,8 +173,9 @@ impl Injection {
             return Err(Problem::Interrupted);
         }
         steps::reached("at entry");
-        let [a, b, c, d] = call.args;
-        (regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8) = (a, b, c, d, 0);
+        let [a, b, c, d, e, f] = call.args;
+        (regs.rdi, regs.rsi, regs.rdx) = (a, b, c);
+        (regs.r10, regs.r8, regs.r9) = (d, e, f);
         regs.orig_rax = call.number.cast_unsigned();
         // Behind the system call: `ret` into the restorer.
         regs.rip = self.gadgets.ret;
@@ -297,7 +303,7 @@ fn all_but_faults() -> u64 {
 }
 
 /// The signals that a thread blocks (a bit for each).
-fn signal_mask(tid: i32) -> Result<u64, Errno> {
+pub(in crate::process) fn signal_mask(tid: i32) -> Result<u64, Errno> {
     let mut mask = 0_u64;
     // SAFETY: the kernel writes eight bytes, as the third argument says.
     let done =
@@ -313,7 +319,7 @@ fn set_signal_mask(tid: i32, mask: u64) -> Result<(), Errno> {
 }
 
 /// The floating-point and vector state of a thread.
-fn xstate(tid: i32) -> Option<Vec<u8>> {
+pub(in crate::process) fn xstate(tid: i32) -> Option<Vec<u8>> {
     let mut state = vec![0_u8; LARGEST_XSTATE];
     let mut iov = libc::iovec { iov_base: state.as_mut_ptr().cast(), iov_len: state.len() };
     // SAFETY: the vector has the length that the kernel is told, and lives for the call.

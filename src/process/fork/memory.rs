@@ -11,18 +11,18 @@ use nix::unistd::Pid;
 
 /// The memory of the process that a thread belongs to.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct TaskMemory(pub(super) i32);
+pub(in crate::process) struct TaskMemory(pub(in crate::process) i32);
 
 impl TaskMemory {
     /// Fills the buffer; false when any byte cannot be read.
-    pub(super) fn read(self, at: u64, buffer: &mut [u8]) -> bool {
+    pub(in crate::process) fn read(self, at: u64, buffer: &mut [u8]) -> bool {
         let length = buffer.len();
         let local = &mut [IoSliceMut::new(buffer)];
         process_vm_readv(Pid::from_raw(self.0), local, &[piece(at, length)]) == Ok(length)
     }
 
     /// Writes the bytes; false when any could not be written.
-    pub(super) fn write(self, at: u64, bytes: &[u8]) -> bool {
+    pub(in crate::process) fn write(self, at: u64, bytes: &[u8]) -> bool {
         let local = [IoSlice::new(bytes)];
         let remote = [piece(at, bytes.len())];
         process_vm_writev(Pid::from_raw(self.0), &local, &remote) == Ok(bytes.len())

@@ -17,19 +17,20 @@
 //! [`gadgets`], [`frame`], [`choice`] of a thread, [`injection`], [`child`], [`reap`].
 
 mod child;
-mod choice;
+pub(super) mod choice;
 mod error;
-mod frame;
-mod gadgets;
-mod injection;
-mod memory;
+pub(super) mod frame;
+pub(super) mod gadgets;
+pub(super) mod injection;
+pub(super) mod memory;
 mod reap;
-mod refusal;
+pub(super) mod refusal;
 mod room;
-mod steps;
+pub(super) mod steps;
 
 pub use child::{Ending, FrozenChild};
 pub use error::ForkError;
+pub use steps::reached;
 
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -150,7 +151,8 @@ fn make_child(
         let tid = choice.tid;
         let Some(injection) = Injection::prepare(tid, gadgets) else { continue };
         let flags = libc::CLONE_FILES as u64;
-        let call = Call { number: libc::SYS_clone, args: [flags, injection.child_stack(), 0, 0] };
+        let call =
+            Call { number: libc::SYS_clone, args: [flags, injection.child_stack(), 0, 0, 0, 0] };
         let outcome = injection.run(call, suspend_seccomp, until);
         tracer.has_moved(tid, outcome.hold);
         let problem = match outcome.done {

@@ -140,7 +140,7 @@ fn wait_for_all(
 
 fn wait_for(child: i32) -> Call {
     let options = libc::__WCLONE | libc::WNOHANG;
-    let args = [i64::from(child).cast_unsigned(), 0, u64::from(options.cast_unsigned()), 0];
+    let args = [i64::from(child).cast_unsigned(), 0, u64::from(options.cast_unsigned()), 0, 0, 0];
     Call { number: libc::SYS_wait4, args }
 }
 

@@ -80,7 +80,7 @@ fn counts_every_page(setting: &[u8]) -> bool {
 }
 
 /// Any thread may have a filter of its own.
-fn is_filtered(process: &Process) -> Result<bool, ForkError> {
+pub(in crate::process) fn is_filtered(process: &Process) -> Result<bool, ForkError> {
     let pid = process.pid();
     let filtered = |tid: i32| {
         let status = read_bounded(&format!("/proc/{pid}/task/{tid}/status")).unwrap_or_default();

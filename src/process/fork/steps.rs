@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::sync::OnceLock;
 
 /// Called at each step.
-pub(super) fn reached(step: &str) {
+pub fn reached(step: &str) {
     static DIE_AT: OnceLock<Option<OsString>> = OnceLock::new();
     let die_at = DIE_AT.get_or_init(|| std::env::var_os("PYATTACH_TEST_DIE_AT"));
     if die_at.as_deref().is_some_and(|name| name == step) {

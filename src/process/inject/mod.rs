@@ -1,0 +1,528 @@
+//! Making a stopped process run something: a system call, or a chain of its own functions in a
+//! thread that waits in the kernel.
+//!
+//! Knows nothing of Python. Everything lives on the parts of [`super::fork`]: the instructions
+//! found in the target's own libc, the signal frame that puts a thread back whatever becomes of
+//! us. No code is written into the target.
+//!
+//! A thread is *sent away* (see [`Held::send_away`]) by giving it a stack on which the functions
+//! return into one another and the last into `rt_sigreturn`, with the frame that restores the
+//! thread; then it is released at once. From there on it does not need us: it goes through its
+//! functions as in a signal handler and back to where it was, where the interrupted system call
+//! is repeated. So our death at any moment changes nothing.
+
+mod error;
+
+pub use error::InjectError;
+
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::libc::user_regs_struct;
+use nix::sys::ptrace;
+use nix::unistd::Pid;
+
+use super::fork::choice::{choices, usable};
+use super::fork::frame::{Frames, Interrupted};
+use super::fork::gadgets::Gadgets;
+use super::fork::injection::{Call, Injection, Problem, signal_mask, xstate};
+use super::fork::memory::TaskMemory;
+use super::fork::refusal::is_filtered;
+use super::fork::steps;
+use super::stat::status_field;
+use super::stop::{Tracer, TracerThread};
+use super::{
+    Hold, Mapping, Pause, Process, ProcessError, StopError, StopOptions, Stopped, Syscall,
+};
+
+/// `pop %rdi; ret`
+const POP_RDI: [u8; 2] = [0x5f, 0xc3];
+/// Most bytes of code searched for it.
+const MOST_CODE: usize = 16 << 20;
+/// How long one system call may take.
+const CALL_WITHIN: Duration = Duration::from_secs(2);
+/// Threads that are tried when one has too little stack.
+const MOST_THREADS: usize = 8;
+/// Stack that functions run on a thread must find: what CPython itself gives a thread at least.
+const LEAST_STACK: u64 = 256 << 10;
+/// Waits between attempts to use a single thread.
+const ATTEMPTS: [(bool, Duration); 5] = [
+    (false, Duration::ZERO),
+    (true, Duration::ZERO),
+    (true, Duration::from_millis(2)),
+    (true, Duration::from_millis(10)),
+    (true, Duration::from_millis(50)),
+];
+
+/// All that can be found out before the process is stopped.
+#[derive(Debug, Clone, Copy)]
+pub struct InjectPlan {
+    gadgets: Gadgets,
+    pop_rdi: u64,
+}
+
+impl InjectPlan {
+    /// Looks whether anything can be run in the process without harm.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn prepare(process: &Process, maps: &[Mapping]) -> Result<Self, InjectError> {
+        let pid = process.pid();
+        if let Some((tracer, name)) = process.tracer()? {
+            return Err(ProcessError::Traced { pid, tracer, name }.into());
+        }
+        let status = process.read("status")?;
+        // arch/x86/kernel/shstk.c; the field names the features that are on.
+        if status_field(&status, "x86_Thread_features").is_some_and(|on| on.contains("shstk")) {
+            return Err(InjectError::ShadowStack { pid });
+        }
+        if is_filtered(process)? {
+            return Err(InjectError::Seccomp { pid });
+        }
+        let gadgets = Gadgets::find(process)?;
+        let memory = TaskMemory(process.living_thread().unwrap_or(pid));
+        let pop_rdi = find_pop_rdi(memory, maps, gadgets.ret);
+        Ok(Self { gadgets, pop_rdi: pop_rdi.ok_or(InjectError::NoGadgets { pid })? })
+    }
+}
+
+/// Looks in the code that has the other instructions, then in all of it.
+fn find_pop_rdi(memory: TaskMemory, maps: &[Mapping], near: u64) -> Option<u64> {
+    let code = |map: &&Mapping| map.executable && map.readable && !map.writable && map.is_file();
+    let mut code: Vec<&Mapping> = maps.iter().filter(code).collect();
+    code.sort_by_key(|map| !map.contains(near));
+    code.into_iter().find_map(|map| {
+        let length = usize::try_from(map.length()).ok()?.min(MOST_CODE);
+        let mut bytes = vec![0; length];
+        if !memory.read(map.start, &mut bytes) {
+            return None;
+        }
+        let at = bytes.windows(POP_RDI.len()).position(|two| two == POP_RDI)?;
+        Some(map.start + at as u64)
+    })
+}
+
+/// What a held thread is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    /// It runs code of its own, or its system call has its result.
+    Running,
+    /// It waits in this system call, which would go on where it was.
+    Waiting(Syscall),
+}
+
+/// A held thread.
+#[derive(Debug, Clone, Copy)]
+pub struct HeldThread {
+    /// The thread's number.
+    pub tid: i32,
+    /// `pthread_self()`: where its thread-local storage is.
+    pub ident: u64,
+    /// What it is doing.
+    pub doing: Doing,
+    /// Of the call that it waits in only the kernel knows how long it has still to go: sent
+    /// away or interrupted, it ends with EINTR.
+    pub rest_of_time: bool,
+    /// Its instruction pointer.
+    pub instruction: u64,
+    /// Its stack pointer.
+    pub stack: u64,
+}
+
+/// A thread that was sent away: what its first function returns through, and where.
+#[derive(Debug, Clone, Copy)]
+pub struct Away {
+    at: u64,
+    links: [u64; 4],
+}
+
+/// A process that stands still, ready to be made to run something.
+#[derive(Debug)]
+pub struct Held<'t> {
+    tracer: &'t mut Tracer,
+    plan: InjectPlan,
+}
+
+impl<'p> Stopped<'p> {
+    /// Has `job` done by the thread that holds the process, then releases the process.
+    ///
+    /// # Errors
+    /// The process is stopped by a signal, or the holding thread failed.
+    pub fn inject<T: Send + 'static>(
+        self,
+        plan: InjectPlan,
+        job: impl FnOnce(&mut Held<'_>) -> T + Send + 'static,
+    ) -> (Result<T, InjectError>, Pause) {
+        let asked = Instant::now();
+        let pid = self.process().pid();
+        let stopped = |thread: &super::StoppedThread| matches!(thread.hold, Hold::GroupStop(_));
+        if self.threads().iter().any(stopped) {
+            return (Err(InjectError::JobStopped { pid }), self.release());
+        }
+        let (send, receive) = channel();
+        let handed = self.hand_over(Box::new(move |tracer| {
+            let value = job(&mut Held { tracer, plan });
+            steps::reached("prepared");
+            let released = tracer.release_all();
+            steps::reached("released");
+            // The other side waits for it.
+            let _ = send.send((value, released));
+        }));
+        let failed = || StopError::Thread(std::io::Error::other("the tracer thread failed"));
+        let Some(handed) = handed else { return (Err(failed().into()), Pause::none()) };
+        let answer = receive.recv();
+        let released = answer.as_ref().map_or_else(|_| Instant::now(), |&(_, at)| at);
+        let _ = handed.thread.join();
+        let pause = Pause {
+            total: released.saturating_duration_since(handed.since),
+            until_all_stopped: handed.until_all_stopped,
+            release: released.saturating_duration_since(asked),
+            threads: handed.threads,
+        };
+        (answer.map(|(value, _)| value).map_err(|_| failed().into()), pause)
+    }
+}
+
+impl Held<'_> {
+    /// The process.
+    pub fn pid(&self) -> i32 {
+        self.tracer.pid()
+    }
+
+    /// The threads that our interrupt holds; those about to receive a signal are not among them.
+    pub fn threads(&self) -> Vec<HeldThread> {
+        self.tracer.interrupted().into_iter().filter_map(look_at).collect()
+    }
+
+    /// Reads memory, all of it or nothing.
+    pub fn read(&self, at: u64, buffer: &mut [u8]) -> bool {
+        self.memory().read(at, buffer)
+    }
+
+    /// Writes memory.
+    ///
+    /// # Errors
+    /// When not all of it can be written.
+    pub fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), InjectError> {
+        let done = self.memory().write(at, bytes);
+        done.then_some(()).ok_or(InjectError::Write { pid: self.pid(), at })
+    }
+
+    /// Has the process run a system call, and gives its result.
+    ///
+    /// # Errors
+    /// The kernel's refusal among others; then nothing has happened.
+    pub fn call(
+        &mut self,
+        what: &'static str,
+        number: i64,
+        args: [u64; 6],
+    ) -> Result<i64, InjectError> {
+        let threads: Vec<i32> =
+            choices(self.tracer).iter().take(MOST_THREADS).map(|choice| choice.tid).collect();
+        call_in(self.tracer, &threads, self.plan.gadgets, what, Call { number, args })
+    }
+
+    /// Ends the system call that a thread waits in, as a signal without `SA_RESTART` would.
+    ///
+    /// # Errors
+    /// When the thread has moved.
+    pub fn interrupt_call(&mut self, tid: i32) -> Result<(), InjectError> {
+        let gone = ProcessError::Gone { pid: self.pid() };
+        let mut regs = ptrace::getregs(Pid::from_raw(tid)).map_err(|_| gone)?;
+        if Interrupted::of(&regs) != Interrupted::Nothing {
+            regs.rax = i64::from(-libc::EINTR).cast_unsigned();
+            // No system call is under way: nothing for the kernel to repeat.
+            regs.orig_rax = u64::MAX;
+            ptrace::setregs(Pid::from_raw(tid), regs)
+                .map_err(|_| ProcessError::Gone { pid: self.pid() })?;
+        }
+        steps::reached("call interrupted");
+        Ok(())
+    }
+
+    /// Sends a thread that waits in a system call through functions of the process, each with an
+    /// argument, before it goes back to waiting. A call whose remaining time only the kernel
+    /// knows ends with EINTR instead.
+    ///
+    /// # Errors
+    /// The thread cannot be used; then it was not touched.
+    pub fn send_away(&mut self, tid: i32, functions: &[(u64, u64)]) -> Result<Away, InjectError> {
+        self.try_send_away(tid, functions).ok_or(InjectError::NoThread { pid: self.tracer.pid() })
+    }
+
+    fn try_send_away(&mut self, tid: i32, functions: &[(u64, u64)]) -> Option<Away> {
+        let gadgets = self.plan.gadgets;
+        let memory = TaskMemory(tid);
+        let saved = ptrace::getregs(Pid::from_raw(tid)).ok()?;
+        let mask = signal_mask(tid).ok()?;
+        let frames = Frames::build(&saved, mask, &xstate(tid)?, &gadgets)?;
+        let mut pop_rdi = [0; POP_RDI.len()];
+        if !gadgets.hold(memory)
+            || !memory.read(self.plan.pop_rdi, &mut pop_rdi)
+            || pop_rdi != POP_RDI
+            || !has_stack(self.tracer.pid(), saved.rsp)
+        {
+            return None;
+        }
+        let (&(first, argument), rest) = functions.split_first()?;
+        let chain = chain(&self.plan, rest);
+        let stack = frames.stack.checked_sub(chain.len() as u64 * 8)?;
+        let start = usize::try_from(frames.stack.checked_sub(frames.at)?).ok()?;
+        let mut bytes: Vec<u8> = chain.iter().flat_map(|word| word.to_le_bytes()).collect();
+        bytes.extend_from_slice(frames.bytes.get(start..)?);
+        memory.write(stack, &bytes).then_some(())?;
+        steps::reached("chain written");
+        let regs = user_regs_struct {
+            rip: first,
+            rdi: argument,
+            rsp: stack,
+            rbp: 0,
+            rax: 0,
+            orig_rax: u64::MAX,
+            // Trap flag, direction flag.
+            eflags: saved.eflags & !0x500,
+            ..saved
+        };
+        ptrace::setregs(Pid::from_raw(tid), regs).ok()?;
+        steps::reached("sent away");
+        Some(Away { at: stack, links: *chain.first_chunk()? })
+    }
+
+    /// Whether a thread that was sent away is still in its first function. The second one's
+    /// stack overwrites what led to it.
+    pub fn is_in_first(&self, away: &Away) -> bool {
+        away.links.iter().zip(0_u64..).all(|(link, index)| {
+            let mut word = [0; 8];
+            self.read(away.at + index * 8, &mut word) && u64::from_le_bytes(word) == *link
+        })
+    }
+
+    fn memory(&self) -> TaskMemory {
+        TaskMemory(self.tracer.interrupted().first().copied().unwrap_or(self.tracer.pid()))
+    }
+}
+
+/// What a chain of functions returns through. Where a function begins, the stack pointer is 8
+/// above a multiple of 16, as behind a `call`; the second `ret` sees to that.
+fn chain(plan: &InjectPlan, functions: &[(u64, u64)]) -> Vec<u64> {
+    let link =
+        |&(function, argument): &(u64, u64)| [plan.pop_rdi, argument, plan.gadgets.ret, function];
+    functions.iter().flat_map(link).collect()
+}
+
+/// True when enough stack lies below this address. The main thread's grows by itself.
+fn has_stack(pid: i32, pointer: u64) -> bool {
+    let Ok(text) = super::read_bounded(&format!("/proc/{pid}/maps")) else { return false };
+    let maps = Mapping::parse_all(&text);
+    let Some(map) = maps.iter().find(|map| map.contains(pointer)) else { return false };
+    map.path.as_os_str() == "[stack]" || pointer - map.start >= LEAST_STACK
+}
+
+fn look_at(tid: i32) -> Option<HeldThread> {
+    let regs = ptrace::getregs(Pid::from_raw(tid)).ok()?;
+    let in_call = regs.orig_rax.cast_signed() >= 0;
+    // Calls that are never repeated, such as epoll_wait.
+    let ended = regs.rax.cast_signed() == -i64::from(libc::EINTR);
+    let waiting = Interrupted::of(&regs) != Interrupted::Nothing || (in_call && ended);
+    let call = Syscall {
+        number: original_number(tid, &regs),
+        args: [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9],
+    };
+    Some(HeldThread {
+        tid,
+        ident: regs.fs_base,
+        doing: if waiting { Doing::Waiting(call) } else { Doing::Running },
+        rest_of_time: Interrupted::of(&regs) == Interrupted::WithRestOfTime,
+        instruction: regs.rip,
+        stack: regs.rsp,
+    })
+}
+
+/// The number of a thread's system call. One that was interrupted before goes on as
+/// `restart_syscall`; what it was then says the instruction that loads the number, a few bytes
+/// before the thread's.
+fn original_number(tid: i32, regs: &user_regs_struct) -> u64 {
+    /// Calls with a time to go that only the kernel knows (`set_restart_fn` in the kernel).
+    const RESTARTED: [i64; 4] =
+        [libc::SYS_poll, libc::SYS_nanosleep, libc::SYS_clock_nanosleep, libc::SYS_futex];
+    const BEFORE: usize = 48;
+    if regs.orig_rax.cast_signed() != libc::SYS_restart_syscall {
+        return regs.orig_rax;
+    }
+    let mut code = [0; BEFORE];
+    let start = regs.rip.saturating_sub(BEFORE as u64);
+    if !TaskMemory(tid).read(start, &mut code) {
+        return regs.orig_rax;
+    }
+    restarted_call(&code)
+        .filter(|number| RESTARTED.contains(number))
+        .map_or(regs.orig_rax, i64::cast_unsigned)
+}
+
+/// The number in the last `mov $number,%eax` before a `syscall` at the end of the code.
+fn restarted_call(code: &[u8]) -> Option<i64> {
+    let code = code.strip_suffix(&[0x0f, 0x05])?;
+    let load = |five: &[u8]| match *five {
+        [0xb8, low, high, 0, 0] => Some(i64::from(u16::from_le_bytes([low, high]))),
+        _ => None,
+    };
+    code.windows(5).rev().find_map(load)
+}
+
+/// Has the first of the threads that can be used run a system call.
+fn call_in(
+    tracer: &mut Tracer,
+    threads: &[i32],
+    gadgets: Gadgets,
+    what: &'static str,
+    call: Call,
+) -> Result<i64, InjectError> {
+    let pid = tracer.pid();
+    for &tid in threads {
+        let Some(injection) = Injection::prepare(tid, gadgets) else { continue };
+        let outcome = injection.run(call, false, Instant::now() + CALL_WITHIN);
+        tracer.has_moved(tid, outcome.hold);
+        return match outcome.done {
+            Ok(done) if (-4095..0).contains(&done.result) => {
+                let errno =
+                    i32::try_from(-done.result).map_or(Errno::UnknownErrno, Errno::from_raw);
+                Err(InjectError::Refused { pid, what, errno })
+            }
+            Ok(done) => Ok(done.result),
+            Err(Problem::Unusable) => continue,
+            Err(Problem::Interrupted) => Err(InjectError::Interrupted { pid }),
+            Err(Problem::Late) => Err(InjectError::Late { pid }),
+            Err(Problem::Gone) => Err(ProcessError::Gone { pid }.into()),
+        };
+    }
+    Err(InjectError::NoThread { pid })
+}
+
+/// A system call for [`Process::run_calls`].
+#[derive(Debug, Clone, Copy)]
+pub struct RemoteCall {
+    /// What it does, for messages.
+    pub what: &'static str,
+    /// Its number.
+    pub number: i64,
+    /// Its arguments.
+    pub args: [u64; 6],
+}
+
+impl Process {
+    /// Replaces bytes of the running process, if they are what they should be.
+    pub fn replace_memory(&self, at: u64, expected: &[u8], new: &[u8]) -> bool {
+        let memory = TaskMemory(self.living_thread().unwrap_or(self.pid()));
+        let mut found = vec![0; expected.len()];
+        self.check().is_ok()
+            && memory.read(at, &mut found)
+            && found == expected
+            && memory.write(at, new)
+    }
+
+    /// Has one thread run system calls; only that thread is held. Calls that the kernel refuses
+    /// count as done. Says how long the thread was held.
+    ///
+    /// # Errors
+    /// When no thread could be used.
+    pub fn run_calls(
+        &self,
+        plan: InjectPlan,
+        calls: &[RemoteCall],
+    ) -> Result<Duration, InjectError> {
+        let mut left = calls.to_vec();
+        let mut held = Duration::ZERO;
+        let mut problem = InjectError::NoThread { pid: self.pid() };
+        for (any, pause) in ATTEMPTS {
+            std::thread::sleep(pause);
+            for thread in self.threads()?.iter().take(MOST_THREADS) {
+                if left.is_empty() {
+                    return Ok(held);
+                }
+                match self.run_calls_in(thread.tid, plan, any, &left) {
+                    Ok((time, done)) => {
+                        held += time;
+                        left.drain(..done.min(left.len()));
+                    }
+                    Err(error) => problem = error,
+                }
+            }
+        }
+        if left.is_empty() { Ok(held) } else { Err(problem) }
+    }
+
+    /// In one thread: how long it was held, and how many of the calls were run.
+    fn run_calls_in(
+        &self,
+        tid: i32,
+        plan: InjectPlan,
+        any: bool,
+        calls: &[RemoteCall],
+    ) -> Result<(Duration, usize), InjectError> {
+        self.check()?;
+        let pid = self.pid();
+        let options =
+            StopOptions { stop_within: CALL_WITHIN, hard_deadline: CALL_WITHIN.saturating_mul(4) };
+        let calls = calls.to_vec();
+        let work = move || -> Result<(Duration, usize), InjectError> {
+            let mut tracer = Tracer::new(pid, options, Some(tid));
+            let held = tracer.stop_all();
+            let mut done = 0;
+            if held.is_ok() && choices(&tracer).iter().any(|choice| any || usable(choice)) {
+                for RemoteCall { what, number, args } in calls {
+                    match call_in(&mut tracer, &[tid], plan.gadgets, what, Call { number, args }) {
+                        Ok(_) | Err(InjectError::Refused { .. }) => done += 1,
+                        Err(_) => break,
+                    }
+                }
+            }
+            let released = tracer.release_all();
+            Ok((released.saturating_duration_since(held?.since), done))
+        };
+        let thread = TracerThread::spawn(work).map_err(StopError::Thread)?;
+        thread.join().unwrap_or(Err(InjectError::NoThread { pid }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restarted_call_is_known_by_its_code() {
+        // mov $7,%eax; syscall, with something between; then another call before it.
+        assert_eq!(restarted_call(b"\xb8\x07\0\0\0\x0f\x05"), Some(7));
+        let code = b"\xb8\x01\0\0\0\x0f\x05\xb8\xca\0\0\0\x45\x31\xc0\x0f\x05";
+        assert_eq!(restarted_call(code), Some(202));
+        assert_eq!(restarted_call(b"\xb8\x07\0\0\0\x90\x90"), None);
+        assert_eq!(restarted_call(b""), None);
+    }
+
+    #[test]
+    fn functions_begin_with_the_stack_as_behind_a_call() {
+        let gadgets = Gadgets::for_tests();
+        let plan = InjectPlan { gadgets, pop_rdi: 0x7000 };
+        let words = chain(&plan, &[(0xa, 1), (0xb, 2)]);
+        assert_eq!(words.len() % 2, 0, "keeps the alignment of the frame behind it");
+        // Walks the chain as the processor does.
+        let (mut at, mut argument, mut begun) = (0, 0, Vec::new());
+        while at < words.len() {
+            let target = words[at];
+            at += 1;
+            match target {
+                0x7000 => {
+                    argument = words[at];
+                    at += 1;
+                }
+                target if target == gadgets.ret => {}
+                function => {
+                    begun.push((function, argument));
+                    assert_eq!(at % 2, 0, "stack alignment at {function:#x}");
+                }
+            }
+        }
+        assert_eq!(begun, [(0xa, 1), (0xb, 2)]);
+    }
+}
