@@ -44,6 +44,16 @@ impl Target {
         &self.process
     }
 
+    /// Address of `_PyRuntime`.
+    pub fn runtime(&self) -> Address {
+        self.runtime
+    }
+
+    /// File that holds the interpreter, as the target's root has it.
+    pub fn module(&self) -> &str {
+        &self.module
+    }
+
     /// The interpreter's layout.
     pub fn layout(&self) -> &Layout {
         &self.layout
