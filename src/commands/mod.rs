@@ -12,7 +12,13 @@ mod diff;
 mod doctor;
 mod dump;
 mod export;
+mod diagnose;
+mod doctor;
+mod dump;
+mod exec;
+mod execution;
 mod failure;
+mod gc;
 mod layout;
 mod man;
 mod output;
@@ -30,6 +36,8 @@ mod tasks;
 mod trend;
 mod watch;
 mod why;
+mod tracemalloc;
+mod track;
 
 use clap::{Parser, Subcommand};
 use failure::{Code, Failure};
@@ -70,6 +78,12 @@ enum Command {
     Tasks(tasks::Tasks),
     Resources(resources::Resources),
     Why(why::Why),
+    Exec(exec::Exec),
+    Diagnose(diagnose::Diagnose),
+    Tracemalloc(tracemalloc::Tracemalloc),
+    Gc(gc::Gc),
+    Track(track::Track),
+    Untrack(track::Untrack),
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
     Serve(serve::Serve),
@@ -101,6 +115,12 @@ pub fn main() -> ExitCode {
         Command::Tasks(command) => command.run(),
         Command::Resources(command) => command.run(),
         Command::Why(command) => command.run(),
+        Command::Exec(command) => command.run(),
+        Command::Diagnose(command) => command.run(),
+        Command::Tracemalloc(command) => command.run(),
+        Command::Gc(command) => command.run(),
+        Command::Track(command) => command.run(),
+        Command::Untrack(command) => command.run(),
         Command::Catalog(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Doctor(command) => command.run(),

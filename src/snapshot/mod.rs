@@ -9,6 +9,7 @@ pub mod census;
 pub mod diff;
 pub mod doctor;
 pub mod dump;
+pub mod exec;
 pub mod file;
 pub mod findings;
 pub mod holders;

@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod dump;
 pub mod family;
 mod findings;
+pub mod exec;
 mod header;
 pub mod injector;
 pub mod report;
