@@ -1,0 +1,19 @@
+//! Scripts run in live targets: `exec` and the commands built on it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod builtin;
+mod deaths;
+mod harm;
+mod refusals;
+mod scripts;
+mod states;
