@@ -213,7 +213,7 @@ fn resources_of_damaged_pictures() {
             let interpreters = python.interpreters(picture.runtime)?;
             let catalog = pyattach::resources::Catalog::shared_builtin();
             let all = Selection::All;
-            resources::collect(&python, picture.runtime, &interpreters, catalog, &all)
+            resources::collect(&python, picture.runtime, &interpreters, catalog, &all, None)
         };
         read_damaged(&picture, read, |found| {
             let counted: u64 = found.kinds.values().map(|kind| kind.count).sum();

@@ -3,10 +3,10 @@
 use super::failure::{Code, Failure};
 use crate::report::html;
 use crate::report::html::series::Series;
-use crate::snapshot::SnapshotFile;
 use crate::snapshot::file::save_bytes;
 use crate::snapshot::rules::Rules;
 use crate::snapshot::trend::{ProcessTrend, TrendDocument, Verdict};
+use crate::snapshot::{Diagnosis, SnapshotFile, Whole};
 use std::path::{Path, PathBuf};
 
 /// Writes the page on the process that is worst off, of those that these files are about.
@@ -49,6 +49,15 @@ pub(super) fn write_trend(
     }
     let diagnosis = Rules::builtin().judge(&snapshot.whole);
     save(path, html::page(&snapshot.whole, &diagnosis, Some(&series)))
+}
+
+/// Writes the page on one capture.
+pub(super) fn write_report(
+    path: &Path,
+    whole: &Whole,
+    diagnosis: &Diagnosis,
+) -> Result<(), Failure> {
+    save(path, html::page(whole, diagnosis, None))
 }
 
 fn worst(process: &ProcessTrend) -> Verdict {

@@ -5,6 +5,7 @@ use super::arguments::{Capture, Targets};
 use super::catalog_files::CatalogFiles;
 use super::failure::{Code, Failure};
 use super::output::{print_json, print_text, width};
+use super::page::write_report;
 use super::progress::Progress;
 use super::rules::RuleOptions;
 use crate::attach::{Target, WholeOptions};
@@ -13,6 +14,7 @@ use crate::snapshot::injector::InjectorReport;
 use crate::snapshot::report::MemberFailure;
 use crate::snapshot::{FamilyDocument, ReportDocument, Severity};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// Say what is wrong with a process: what it holds against its limits, and findings with evidence
@@ -31,6 +33,9 @@ pub(super) struct Report {
     /// Print the lines of the diagnosis script that is often injected into a process
     #[arg(long, conflicts_with = "json")]
     injector_format: bool,
+    /// Write the report as a page of its own to this file instead of printing it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "injector_format"])]
+    html: Option<PathBuf>,
     /// Whether to look for who holds what the findings name: auto (where that is quick), always, never
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     holders: LookForHolders,
@@ -111,6 +116,14 @@ impl Report {
                 }
                 let diagnosis = rules.judge(&whole);
                 findings = findings.max(diagnosis.gravest());
+                if let Some(path) = &self.html {
+                    if several {
+                        let error = "--html writes the page of one process, and there are several";
+                        return Err(Failure::new(error, Code::Usage));
+                    }
+                    write_report(path, &whole, &diagnosis)?;
+                    return Ok(Code::of_capture(&whole.capture));
+                }
                 let report = ReportDocument::new(&whole, diagnosis);
                 let code = Code::of_capture(&report.capture);
                 reports.push(report);
@@ -120,7 +133,7 @@ impl Report {
                 failures.push(MemberFailure { pid, error: failure.message(), passed_over });
             },
         )?;
-        if !self.injector_format {
+        if !self.injector_format && self.html.is_none() {
             self.print(reports, failures)?;
         }
         let failed = self.fail_on.0.is_some_and(|least| findings >= Some(least));

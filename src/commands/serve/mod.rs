@@ -15,7 +15,7 @@ use super::CommandResult;
 use super::arguments::{Taking, Targets, duration};
 use super::catalog_files::CatalogFiles;
 use super::failure::{Code, Failure};
-use crate::snapshot::rules::Rules;
+use super::rules::RuleOptions;
 use board::Board;
 use fleet::Fleet;
 use rounds::{Rounds, Schedule};
@@ -51,6 +51,8 @@ pub(super) struct Serve {
     #[arg(value_parser = clap::value_parser!(u16).range(..=200))]
     top_types: u16,
     #[command(flatten)]
+    rules: RuleOptions,
+    #[command(flatten)]
     catalog: CatalogFiles,
     #[command(flatten)]
     taking: Taking,
@@ -68,7 +70,7 @@ impl Serve {
         let rounds = Rounds::new(
             fleet,
             self.catalog.load()?,
-            Rules::builtin(),
+            self.rules.load()?,
             self.taking.options(),
             self.top_types.into(),
             Arc::clone(&board),

@@ -467,7 +467,7 @@ impl Process {
             StopOptions { stop_within: CALL_WITHIN, hard_deadline: CALL_WITHIN.saturating_mul(4) };
         let calls = calls.to_vec();
         let work = move || -> Result<(Duration, usize), InjectError> {
-            let mut tracer = Tracer::new(pid, options, Some(tid));
+            let mut tracer = Tracer::new(pid, options, Some(tid), None);
             let held = tracer.stop_all();
             let mut done = 0;
             if held.is_ok() && choices(&tracer).iter().any(|choice| any || usable(choice)) {
