@@ -31,7 +31,7 @@ use super::fork::memory::TaskMemory;
 use super::fork::refusal::is_filtered;
 use super::fork::steps;
 use super::stat::status_field;
-use super::stop::{Tracer, TracerThread};
+use super::stop::{Hurry, Tracer, TracerThread};
 use super::{
     Hold, Mapping, Pause, Process, ProcessError, StopError, StopOptions, Stopped, Syscall,
 };
@@ -466,8 +466,12 @@ impl Process {
         let options =
             StopOptions { stop_within: CALL_WITHIN, hard_deadline: CALL_WITHIN.saturating_mul(4) };
         let calls = calls.to_vec();
+        // The tracer thread inherits it.
+        let hurry = Hurry::begin();
+        let usual = hurry.as_ref().map(Hurry::usual);
         let work = move || -> Result<(Duration, usize), InjectError> {
             let mut tracer = Tracer::new(pid, options, Some(tid), None);
+            let mut tracer = Tracer::new(pid, options, Some(tid), usual);
             let held = tracer.stop_all();
             let mut done = 0;
             if held.is_ok() && choices(&tracer).iter().any(|choice| any || usable(choice)) {
