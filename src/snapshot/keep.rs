@@ -36,7 +36,9 @@ impl Policy {
     /// clock, which may be wrong. The newest file always stays.
     pub fn superfluous(&self, files: &[Kept], max_bytes: Option<u64>) -> Vec<Kept> {
         let mut sorted = files.to_vec();
-        sorted.sort_by(|a, b| (a.taken, &a.path).cmp(&(b.taken, &b.path)));
+        // Of one second, the later ones have a number behind: 2 to 9, 10 and so on.
+        let order = |file: &Kept| (file.taken, file.path.as_os_str().len());
+        sorted.sort_by(|a, b| (order(a), &a.path).cmp(&(order(b), &b.path)));
         let Some(newest) = sorted.pop() else { return Vec::new() };
         let mut seen = BTreeSet::new();
         let (mut kept, mut superfluous) = (Vec::new(), Vec::new());
