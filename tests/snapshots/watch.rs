@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -15,6 +16,7 @@ use tempfile::TempDir;
 struct Watch {
     child: Child,
     said: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 /// Waits for something that must come.
@@ -59,7 +61,7 @@ impl Watch {
         let said = Arc::new(Mutex::new(String::new()));
         let streams: [Box<dyn std::io::Read + Send>; 2] =
             [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
-        for stream in streams {
+        let read = |stream| {
             let said = Arc::clone(&said);
             std::thread::spawn(move || {
                 for line in BufReader::new(stream).lines().map_while(Result::ok) {
@@ -67,9 +69,10 @@ impl Watch {
                     said.push_str(&line);
                     said.push('\n');
                 }
-            });
-        }
-        Self { child, said }
+            })
+        };
+        let readers = streams.into_iter().map(read).collect();
+        Self { child, said, readers }
     }
 
     fn said(&self) -> String {
@@ -89,7 +92,7 @@ impl Watch {
     fn end(mut self) -> (Option<i32>, String) {
         let status = wait_for("its end", || self.child.try_wait().unwrap());
         // What it said last may still be on its way.
-        std::thread::sleep(Duration::from_millis(50));
+        self.readers.drain(..).for_each(|reader| reader.join().unwrap());
         (status.code(), self.said())
     }
 }
