@@ -470,7 +470,6 @@ impl Process {
         let hurry = Hurry::begin();
         let usual = hurry.as_ref().map(Hurry::usual);
         let work = move || -> Result<(Duration, usize), InjectError> {
-            let mut tracer = Tracer::new(pid, options, Some(tid), None);
             let mut tracer = Tracer::new(pid, options, Some(tid), usual);
             let held = tracer.stop_all();
             let mut done = 0;
