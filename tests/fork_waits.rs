@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use fork_helper::{children, fork_once};
 use pyattach::process::{ForkPlan, Process};
 use serde_json::Value;
-use support::{DEADLINE, Fixture, for_each_interpreter};
+use support::{DEADLINE, Fixture, Interpreter, for_each_of};
 
 const FORKS: usize = 20;
 /// What a machine with ten times as much to do as it can manages.
@@ -148,7 +148,9 @@ fn expected(name: &str) -> &'static str {
 
 #[test]
 fn every_wait_is_exact_under_forks() {
-    for_each_interpreter(|interpreter| {
+    // What waits is the C library, ours and others': not each version waits in a way of its own.
+    let some = |python: &Interpreter| [8, 11, 13, 15].contains(&python.version.1);
+    for_each_of(some, |interpreter| {
         let seconds = SECONDS.to_string();
         let mut programs: Vec<(&str, Fixture, Process, ForkPlan)> = WAITS
             .iter()
