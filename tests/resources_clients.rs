@@ -56,6 +56,9 @@ fn unknowns(document: &Value, allowed: &[(&str, &str)]) -> Vec<String> {
     found
 }
 
+/// What is not known of a socket whose client connects anew in the background at that moment.
+const RECONNECTING: [(&str, &str); 2] = [("socket", "peer"), ("socket", "tcp_state")];
+
 #[test]
 fn requests_and_urllib3() {
     check("requests", &["requests", "urllib3"], &[], &[]);
@@ -80,7 +83,7 @@ fn redis() {
 
 #[test]
 fn pymongo() {
-    check("pymongo", &["pymongo"], &[], &[]);
+    check("pymongo", &["pymongo"], &[], &RECONNECTING);
 }
 
 #[test]
@@ -105,7 +108,7 @@ fn gevent() {
 
 #[test]
 fn kombu_and_kafka() {
-    check("brokers", &["kombu", "kafka"], &[], &[]);
+    check("brokers", &["kombu", "kafka"], &[], &RECONNECTING);
 }
 
 #[test]
