@@ -2,6 +2,7 @@
 //! goes on.
 
 mod fork_helper;
+mod not_run;
 mod process_helper;
 mod support;
 
@@ -9,6 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use fork_helper::{children, fork_once, frozen, until};
+use not_run::not_run;
 use process_helper::{Target as Program, compile, send, states};
 use pyattach::process::{ForkError, ForkPlan, Process, StopOptions};
 use support::{pyattach, pyattach_json};
@@ -162,7 +164,7 @@ int main(void) {
     let mut build = Command::new("cc");
     build.args(["-static", "-o"]).arg(&program).arg(&source);
     if !build.status().unwrap().success() {
-        eprintln!("not run: no static libc to link with");
+        not_run("no static libc to link with");
         return;
     }
     let mut program = Program::start(Command::new(program));
@@ -212,7 +214,7 @@ int main(void) {
         let mut build = Command::new("musl-gcc");
         build.args([linking, "-o"]).arg(&program).arg(&source);
         let Ok(status) = build.status() else {
-            eprintln!("not run: no musl-gcc");
+            not_run("no musl-gcc");
             return;
         };
         assert!(status.success());
@@ -269,7 +271,7 @@ fn more_memory_than_there_is() {
 #[test]
 fn the_users_limit_of_processes() {
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("not run: becoming another user needs root");
+        not_run("becoming another user needs root");
         return;
     }
     // A number that nobody else has.

@@ -1,14 +1,16 @@
 //! The answers: a picture, made into a document.
 
 use super::capture::{CaptureOptions, Picture, Reading, Subject};
-use super::collect::{self, dump::DumpOptions};
+use super::collect;
+use super::collect::dump::{DumpOptions, OsState, OsThreads};
 use super::sockets::Around;
 use super::sources::Sources;
 use super::{AttachError, CaptureMode, Selection, Target, describe};
 use crate::resources::{Catalog, Detail, SocketFacts};
 use crate::snapshot::tasks::TaskRow;
 use crate::snapshot::{
-    CaptureInfo, CensusDocument, Coverage, DumpDocument, NativeThreadRow, TasksDocument, VERSION,
+    CaptureInfo, CensusDocument, Coverage, DumpDocument, NativeThreadRow, TasksDocument, ThreadRow,
+    VERSION,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -52,15 +54,7 @@ impl Target {
                 thread.frames.iter_mut().for_each(|frame| sources.annotate(frame));
             }
         }
-        let python: BTreeSet<i32> = threads.iter().filter_map(|thread| thread.tid).collect();
-        let native = picture.os.states.iter().filter(|(tid, _)| !python.contains(tid));
-        let native_threads = native
-            .map(|(&tid, state)| NativeThreadRow {
-                tid,
-                os_name: names.get(&tid).cloned(),
-                syscall: state.syscall.map(|call| collect::dump::syscall_name(call.number)),
-            })
-            .collect();
+        let native_threads = native_threads(&threads, &picture.os, &names);
         let coverage = Coverage { unreadable, ..Coverage::default() };
         let capture = capture_info(&picture, begun, coverage, Vec::new());
         let process = self.process_info()?;
@@ -161,6 +155,22 @@ impl Target {
         let threads = self.process.threads().unwrap_or_default();
         threads.into_iter().map(|thread| (thread.tid, thread.name)).collect()
     }
+}
+
+/// The threads that have no Python state.
+pub(super) fn native_threads(
+    threads: &[ThreadRow],
+    os: &OsThreads,
+    names: &BTreeMap<i32, String>,
+) -> Vec<NativeThreadRow> {
+    let python: BTreeSet<i32> = threads.iter().filter_map(|thread| thread.tid).collect();
+    let native = os.states.iter().filter(|(tid, _)| !python.contains(tid));
+    let row = |(&tid, state): (&i32, &OsState)| NativeThreadRow {
+        tid,
+        os_name: names.get(&tid).cloned(),
+        syscall: state.syscall.map(|call| collect::dump::syscall_name(call.number)),
+    };
+    native.map(row).collect()
 }
 
 pub(super) fn totals(tasks: &[TaskRow]) -> BTreeMap<String, u64> {

@@ -2,17 +2,17 @@
 
 use super::capture::{CaptureOptions, Reading, Subject};
 use super::collect::whole::{self, Setting};
-use super::documents::{capture_info, totals};
+use super::documents::{capture_info, native_threads, totals};
 use super::samples::Subjects;
 use super::sockets::{Around, LEAST_AGE, join, note};
 use super::sources::Sources;
-use super::{AttachError, Target, collect};
+use super::{AttachError, Target};
 use crate::resources::Catalog;
 use crate::snapshot::whole::{
     ChildRow, LoopSample, ResourceLimits, SameProcess, Sample, Sockets, Tasks, Whole,
 };
-use crate::snapshot::{Coverage, NativeThreadRow, ThreadRow};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::snapshot::{Coverage, ThreadRow};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// What a whole capture takes in beside the process at one instant.
@@ -103,15 +103,7 @@ impl Target {
             let of_loops = loops.iter_mut().flat_map(|row| &mut row.stack);
             of_threads.chain(of_loops).for_each(|frame| sources.annotate(frame));
         }
-        let python: BTreeSet<i32> = threads.iter().filter_map(|thread| thread.tid).collect();
-        let native = picture.os.states.iter().filter(|(tid, _)| !python.contains(tid));
-        let native_threads = native
-            .map(|(&tid, state)| NativeThreadRow {
-                tid,
-                os_name: names.get(&tid).cloned(),
-                syscall: state.syscall.map(|call| collect::dump::syscall_name(call.number)),
-            })
-            .collect();
+        let native_threads = native_threads(&threads, &picture.os, &names);
         let limits = ResourceLimits {
             descriptors: joined.summary.descriptor_limit,
             processes: self.process.limit("Max processes"),

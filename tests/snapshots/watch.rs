@@ -1,5 +1,6 @@
 //! The watch, and everything that may happen to it.
 
+use super::not_run::not_run;
 use super::support::{DEADLINE, Fixture, Interpreter, for_each_of, scratch};
 use pyattach::snapshot::SnapshotFile;
 use std::fs;
@@ -220,7 +221,7 @@ fn the_end_of_the_process_is_the_end() {
 #[test]
 fn a_full_disk_is_reported_and_costs_no_file() {
     if !is_root() {
-        eprintln!("not run: mounting needs root");
+        not_run("mounting needs root");
         return;
     }
     on_one(|interpreter| {
@@ -253,7 +254,7 @@ fn a_full_disk_is_reported_and_costs_no_file() {
 #[test]
 fn a_folder_that_cannot_be_written_is_refused() {
     if !is_root() {
-        eprintln!("not run: mounting needs root");
+        not_run("mounting needs root");
         return;
     }
     on_one(|interpreter| {
