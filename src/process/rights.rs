@@ -9,7 +9,9 @@ use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
 use nix::unistd::{Pid, Uid};
 
+use super::identity::tracer_of;
 use super::stat::{status_field, status_number};
+use super::stop::TracerThread;
 use super::{Process, ProcessError, read_bounded};
 
 /// Bits of include/uapi/linux/capability.h.
@@ -78,9 +80,10 @@ impl Process {
         let its = self.read("status")?;
         let has = |bit: u32| holds_capability(&ours, bit);
         let rights = Rights {
+            // From before our own trial, which is a tracer while it lasts.
+            tracer: tracer_of(&its),
             seize: self.try_seize(),
             read_memory: self.try_read(),
-            tracer: self.tracer()?,
             cap_sys_ptrace: has(CAP_SYS_PTRACE),
             cap_sys_admin: has(CAP_SYS_ADMIN),
             cap_checkpoint_restore: has(CAP_CHECKPOINT_RESTORE),
@@ -100,11 +103,11 @@ impl Process {
     /// the thread that made it and can only be undone by ending that thread, so it gets one.
     fn try_seize(&self) -> Verdict {
         let tid = Pid::from_raw(self.living_thread().unwrap_or(self.pid));
-        let seize = std::thread::spawn(move || ptrace::seize(tid, Options::empty()));
-        match seize.join() {
-            Ok(Ok(())) => Verdict::Works,
-            Ok(Err(errno)) => Verdict::Refused(errno),
-            Err(_) => Verdict::Refused(Errno::EAGAIN),
+        let trial = TracerThread::spawn(move || ptrace::seize(tid, Options::empty()));
+        match trial.map(TracerThread::join) {
+            Ok(Some(Ok(()))) => Verdict::Works,
+            Ok(Some(Err(errno))) => Verdict::Refused(errno),
+            Ok(None) | Err(_) => Verdict::Refused(Errno::EAGAIN),
         }
     }
 
@@ -152,4 +155,23 @@ pub(super) fn same_user(pid: i32) -> Option<bool> {
     (0..3)
         .map(|index| Some(status_number::<u32>(&status, "Uid", index)? == us))
         .try_fold(true, |all, same| Some(all && same?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A trial that outlives the answer would make the next look, ours or another's, find a tracer.
+    #[test]
+    fn nothing_is_left_of_the_trial() {
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let process = Process::open(i32::try_from(child.id()).unwrap()).unwrap();
+        let looks: Vec<_> =
+            (0..300).map(|_| process.rights().map(|rights| rights.tracer)).collect();
+        let left = process.tracer();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(looks.iter().all(|tracer| matches!(tracer, Ok(None))), "{looks:?}");
+        assert!(matches!(left, Ok(None)), "{left:?}");
+    }
 }
