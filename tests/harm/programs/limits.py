@@ -45,8 +45,10 @@ def size():
 
 
 def start():
-    # After the threads have their stacks and arenas.
-    time.sleep(0.3)
+    """After the threads have their stacks and arenas, and all that is written to is there: only then is there no room for a copy."""
+    until = time.monotonic() + 60
+    while not (COUNTS.get("writes") and COUNTS.get("fills")) and time.monotonic() < until:
+        time.sleep(0.01)
 
 
 worker(writes)
