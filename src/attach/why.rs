@@ -79,6 +79,7 @@ impl Target {
             graph: info,
             holders: answer.holders,
             proven: answer.proven,
+            hidden: answer.hidden,
         })
     }
 }

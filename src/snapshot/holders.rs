@@ -21,8 +21,11 @@ pub struct WhyDocument {
     pub graph: GraphInfo,
     /// Who holds them.
     pub holders: Holders,
-    /// Tasks among them that nothing can ever wake.
+    /// Those among them that nothing can ever wake.
     pub proven: Vec<Proven>,
+    /// Those among them of which C code hides whether it wakes them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hidden: Vec<HiddenWaker>,
 }
 
 impl WhyDocument {
@@ -193,27 +196,56 @@ pub struct Held {
     pub groups: Vec<HolderGroup>,
     /// By the address of a resource or task, its place in `groups`.
     pub of: BTreeMap<String, usize>,
-    /// Tasks that nothing can ever wake.
+    /// Tasks, futures and threads that nothing can ever wake.
     pub proven: Vec<Proven>,
+    /// Those of which C code hides whether it wakes them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub hidden: Vec<HiddenWaker>,
 }
 
 /// A leak that one picture proves.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Proven {
-    /// "task", "future"
+    /// "task", "future", "thread"
     pub kind: String,
     /// How many.
     pub count: u64,
-    /// Tasks that wait in all.
+    /// Of how many that wait, or are pending, in all.
     pub waiting: u64,
-    /// The function they wait in: the innermost that is not of asyncio itself.
+    /// The function they wait in: the innermost that is not of the standard library; unknown
+    /// of futures.
     pub waits_in: Option<String>,
     /// Where that is.
     pub location: Option<Location>,
-    /// Their addresses.
+    /// Their addresses; of threads that of the thread state.
     pub objects: Vec<String>,
+    /// The threads, where these wait.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub threads: Vec<StuckThread>,
     /// Why this is a proof, or what weakens it.
     pub reason: String,
     /// Who holds them.
     pub holders: Vec<HolderGroup>,
+}
+
+/// A thread that waits for ever.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StuckThread {
+    /// What `threading` calls it.
+    pub name: Option<String>,
+    /// The kernel's id, as the target sees it.
+    pub native_id: Option<u64>,
+}
+
+/// Who waits for what only C code refers to: whether that ever wakes them cannot be seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HiddenWaker {
+    /// "task", "future", "thread"
+    pub kind: String,
+    /// How many.
+    pub count: u64,
+    /// Of how many that wait, or are pending, in all.
+    pub waiting: u64,
+    /// What it means.
+    pub reason: String,
 }

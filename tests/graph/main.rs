@@ -5,4 +5,5 @@ mod support;
 
 mod damage;
 mod edges;
+mod wakers;
 mod why;

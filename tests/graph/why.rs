@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 const LEAKS: u64 = 60;
 
-fn some(series: &'static [(u8, u8)]) -> impl Fn(&Interpreter) -> bool {
+pub(super) fn some(series: &'static [(u8, u8)]) -> impl Fn(&Interpreter) -> bool {
     let seen = std::sync::Mutex::new(BTreeSet::new());
     move |one| {
         let found = (one.version.0, one.version.1);

@@ -5,8 +5,8 @@ use super::style::{BOLD, DIM, ERROR, GOOD, HINT, WARN};
 use super::units::{bytes, number};
 use crate::report::escape::escape;
 use crate::snapshot::holders::{
-    Accumulation, CreationSite, GraphInfo, HolderGroup, Holders, Location, Owner, Proven,
-    WhyDocument,
+    Accumulation, CreationSite, GraphInfo, HiddenWaker, HolderGroup, Holders, Location, Owner,
+    Proven, WhyDocument,
 };
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -46,6 +46,9 @@ pub fn write(out: &mut impl Write, document: &WhyDocument) -> io::Result<()> {
     }
     for proven in &document.proven {
         write_proven(out, proven)?;
+    }
+    for hidden in &document.hidden {
+        write_hidden(out, hidden)?;
     }
     write_sites(out, holders)?;
     writeln!(out)?;
@@ -136,15 +139,22 @@ fn weight(size: u64, resources: &BTreeMap<String, u64>) -> String {
 
 fn write_proven(out: &mut impl Write, proven: &Proven) -> io::Result<()> {
     let (count, waiting) = (number(proven.count), number(proven.waiting));
-    let place = proven.location.as_ref().map(location).unwrap_or_default();
-    let name = proven.waits_in.as_deref().unwrap_or("(unknown)");
-    writeln!(
-        out,
-        "\n{ERROR}leaked for certain{ERROR:#}  {BOLD}{count} of {waiting} waiting tasks{BOLD:#} in \
-         {} {place}",
-        escape(name)
-    )?;
-    writeln!(out, "    {}", escape(&proven.reason))
+    let what = match proven.kind.as_str() {
+        "future" => format!("{count} of {waiting} pending futures"),
+        kind => format!("{count} of {waiting} waiting {kind}s"),
+    };
+    write!(out, "\n{ERROR}leaked for certain{ERROR:#}  {BOLD}{what}{BOLD:#}")?;
+    if let Some(name) = &proven.waits_in {
+        let place = proven.location.as_ref().map(location).unwrap_or_default();
+        write!(out, " in {} {place}", escape(name))?;
+    }
+    writeln!(out, "\n    {}", escape(&proven.reason))
+}
+
+fn write_hidden(out: &mut impl Write, hidden: &HiddenWaker) -> io::Result<()> {
+    let (count, waiting) = (number(hidden.count), number(hidden.waiting));
+    let kind = escape(&hidden.kind);
+    writeln!(out, "\n{DIM}of {count} of {waiting} {kind}s, {}{DIM:#}", escape(&hidden.reason))
 }
 
 fn write_sites(out: &mut impl Write, holders: &Holders) -> io::Result<()> {

@@ -10,6 +10,7 @@ mod owner;
 mod proven;
 mod select;
 mod sites;
+mod threads;
 mod weight;
 
 pub use owner::{Definition, Place};
@@ -23,7 +24,7 @@ use crate::heap::graph::paths::{Paths, Preferences};
 use crate::heap::graph::{self, Graph, Node};
 use crate::memory::Address;
 use crate::resources::{Catalog, Describer};
-use crate::snapshot::holders::{GraphInfo, Held, HolderGroup, Holders, Proven};
+use crate::snapshot::holders::{GraphInfo, Held, HiddenWaker, HolderGroup, Holders, Proven};
 use group::Groups;
 use std::collections::BTreeMap;
 use weight::Weights;
@@ -61,8 +62,10 @@ pub struct Answer {
     pub holders: Holders,
     /// For each group, where to look for a line that memory does not tell.
     pub places: Vec<Option<Place>>,
-    /// Tasks among the objects that nothing can ever wake.
+    /// Those among the objects that nothing can ever wake.
     pub proven: Vec<Proven>,
+    /// Those among the objects of which C code hides whether it wakes them.
+    pub hidden: Vec<HiddenWaker>,
 }
 
 impl<'h, 'm> Holding<'h, 'm> {
@@ -283,7 +286,9 @@ pub fn of_resources(
         }
     }
     let question = Question { groups: 0, depth: DEPTH, runtime: None, socket_states: None };
-    (held.proven, _) = proven::tasks(&holding, &question)?;
+    let found = proven::find(&holding, &question, runtime, proven::Futures::NotAwaited)?;
+    held.proven = found.proven.into_iter().map(|(proven, _)| proven).collect();
+    held.hidden = found.hidden.into_iter().map(|(hidden, _)| hidden).collect();
     Ok(held)
 }
 
@@ -302,10 +307,12 @@ pub fn collect(
     let (answer, info) = {
         let holding = Holding::new(python, interpreters, &graph, &describer);
         let mut answer = holding.holders(&targets, question)?;
-        let (proven, nodes) = proven::tasks(&holding, question)?;
-        if nodes.iter().any(|node| targets.binary_search(node).is_ok()) {
-            answer.proven = proven;
-        }
+        let found = proven::find(&holding, question, runtime, proven::Futures::All)?;
+        let asked = |nodes: &[Node]| nodes.iter().any(|node| targets.binary_search(node).is_ok());
+        let proven = found.proven.into_iter().filter(|(_, nodes)| asked(nodes));
+        answer.proven = proven.map(|(proven, _)| proven).collect();
+        let hidden = found.hidden.into_iter().filter(|(_, nodes)| asked(nodes));
+        answer.hidden = hidden.map(|(hidden, _)| hidden).collect();
         (answer, holding.info())
     };
     Ok((answer, info, graph))

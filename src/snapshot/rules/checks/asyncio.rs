@@ -105,48 +105,12 @@ fn describe(task: &TaskRow) -> String {
     }
 }
 
-fn object(task: &TaskRow) -> FoundObject {
+pub(super) fn object(task: &TaskRow) -> FoundObject {
     FoundObject {
         address: Some(task.address.clone()),
         class: task.class.clone(),
         label: task.name.clone(),
     }
-}
-
-/// Tasks that wait for what nothing alive can ever complete.
-pub(super) fn never_woken(rule: &Rule, _: &Kinds, whole: &Whole) -> Outcome {
-    let Some(held) = &whole.held else {
-        return unjudged(rule, "the references between objects were not read");
-    };
-    let mut findings = Vec::new();
-    for proven in held.proven.iter().filter(|one| one.count as f64 >= rule.threshold("least")) {
-        let name = proven.waits_in.as_deref().unwrap_or("(unknown)");
-        let tasks = if proven.count == 1 { "task waits" } else { "tasks wait" };
-        let mut finding =
-            rule.finding(format!("{} {tasks} in {name} for what never comes", proven.count));
-        let numbers = &mut finding.evidence.numbers;
-        numbers.insert("count".to_owned(), proven.count as f64);
-        numbers.insert("waiting".to_owned(), proven.waiting as f64);
-        let sentences = &mut finding.evidence.sentences;
-        if let Some(location) = &proven.location {
-            let line = location.line.map_or_else(String::new, |line| format!(":{line}"));
-            sentences.push(format!("suspended at {}{line}", location.file));
-        }
-        sentences.push(proven.reason.clone());
-        for address in &proven.objects {
-            let task = whole.tasks.rows.iter().find(|task| task.address == *address);
-            finding.objects.add(task.map_or_else(
-                || FoundObject {
-                    address: Some(address.clone()),
-                    class: "asyncio task".to_owned(),
-                    label: None,
-                },
-                object,
-            ));
-        }
-        findings.push(finding);
-    }
-    Outcome { findings, not_judged: Vec::new() }
 }
 
 /// File, function and line of a frame.

@@ -6,6 +6,7 @@ mod database;
 mod kernel;
 mod limits;
 mod pools;
+mod proven;
 mod threads;
 
 use super::super::whole::Whole;
@@ -17,10 +18,12 @@ type Judge = fn(&Rule, &Kinds, &Whole) -> Outcome;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Check(Judge);
 
-static CHECKS: [(&str, Judge); 18] = [
+static CHECKS: [(&str, Judge); 20] = [
     ("event-loop-blocked", asyncio::blocked),
     ("tasks-piling-up", asyncio::piling_up),
-    ("task-never-woken", asyncio::never_woken),
+    ("task-never-woken", proven::tasks),
+    ("future-never-resolved", proven::futures),
+    ("thread-never-woken", proven::threads),
     ("coroutines-never-awaited", asyncio::never_awaited),
     ("loops-leaked", asyncio::loops),
     ("session-unclosed", asyncio::sessions),
