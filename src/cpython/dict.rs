@@ -19,6 +19,8 @@ const MAX_SEARCHED: u64 = 1 << 21;
 const MAX_PASSED: u64 = 1 << 16;
 /// `tp_name` of `frozendict`.
 const FROZEN_DICT: &[u8] = b"frozendict";
+/// Bytes of a keys object before its index: 40 at most so far.
+const LARGEST_HEAD: usize = 128;
 /// Bases that are followed to find out what a class is laid out as.
 const MAX_BASES: usize = 256;
 /// Entries fetched by one read.
@@ -39,6 +41,8 @@ pub(super) struct Keys {
     pub(super) hashed: bool,
     /// Bytes of the whole keys object.
     pub(super) bytes: u64,
+    /// Its reference count: more than one owner means shared.
+    pub(super) owners: u64,
 }
 
 impl Keys {
@@ -214,9 +218,13 @@ impl Python<'_> {
         if keys.is_null() || !keys.is_aligned(8) {
             return Err(wrong());
         }
-        let head = self.read_struct(keys, fields.indices.offset.max(fields.nentries.end()))?;
+        let size = fields.indices.offset.max(fields.nentries.end());
+        let mut head = [0; LARGEST_HEAD];
+        let head = usize::try_from(size).ok().and_then(|size| head.get_mut(..size));
+        let head = head.ok_or_else(wrong)?;
+        self.memory.read(keys, head)?;
         let get = |field: Option<crate::layout::Field>| {
-            field.and_then(|field| field.in_bytes(&head)).ok_or_else(wrong)
+            field.and_then(|field| field.in_bytes(head)).ok_or_else(wrong)
         };
         let count = get(Some(fields.nentries))?;
         let usable = get(Some(fields.usable))?;
@@ -258,6 +266,7 @@ impl Python<'_> {
             capacity,
             hashed,
             bytes: fields.indices.offset + index_bytes + capacity * entry_size,
+            owners: word(head, 0),
         })
     }
 }
@@ -268,14 +277,11 @@ impl Python<'_> {
     /// its values, where they are apart (`_PyDict_SizeOf` in Objects/dictobject.c).
     pub fn dict_table_size(&self, dict: Address) -> Result<u64> {
         let fields = &self.structs().dict;
-        let keys_at = fields.keys.read_pointer(self.memory, dict)?;
-        let keys = self.keys(keys_at)?;
+        let keys = self.keys(fields.keys.read_pointer(self.memory, dict)?)?;
         if !fields.values.read_pointer(self.memory, dict)?.is_null() {
             return Ok(keys.capacity * 8);
         }
-        // The first word is the reference count of the keys: more than one owner means shared.
-        let shared = self.memory.read_u64(keys_at)? != 1;
-        Ok(if shared { 0 } else { keys.bytes })
+        Ok(if keys.owners == 1 { keys.bytes } else { 0 })
     }
 
     /// Bytes of the attribute values inside instances of `class`: 0 where there are none

@@ -43,7 +43,7 @@ pub use locals::{Local, LocalKind};
 pub use lookup::{ClassAttribute, Member, MemberValue};
 pub use numbers::Integer;
 pub use objects::Refcount;
-pub use referents::{AttributeStorage, DictTable, Entries, FrameWords, StackReference};
+pub use referents::{AttributeStorage, DictTable, Entries, FrameWords, KeysTable, StackReference};
 pub use sequences::SetItems;
 pub use threading::ThreadName;
 pub use types::{Type, TypeFlags};

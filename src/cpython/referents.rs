@@ -25,6 +25,19 @@ pub struct Entries {
     pub key: u64,
 }
 
+/// The table of a keys object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeysTable {
+    /// The entries.
+    pub entries: Entries,
+    /// How many there is room for.
+    pub capacity: u64,
+    /// Bytes of the whole.
+    pub bytes: u64,
+    /// More than one dict has it.
+    pub shared: bool,
+}
+
 /// What a dict refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DictTable {
@@ -89,8 +102,8 @@ impl FrameWords {
 }
 
 impl Python<'_> {
-    /// The entries of a keys object, and how many it has room for.
-    pub fn key_entries(&self, keys: Address) -> Result<(Entries, u64)> {
+    /// The table of a keys object.
+    pub fn keys_table(&self, keys: Address) -> Result<KeysTable> {
         let keys = self.keys(keys)?;
         let entries = Entries {
             first: keys.entries,
@@ -98,14 +111,25 @@ impl Python<'_> {
             stride: if keys.hashed { 24 } else { 16 },
             key: if keys.hashed { 8 } else { 0 },
         };
-        Ok((entries, keys.capacity))
+        Ok(KeysTable {
+            entries,
+            capacity: keys.capacity,
+            bytes: keys.bytes,
+            shared: keys.owners != 1,
+        })
     }
 
     /// The table of a dict.
     pub fn dict_table(&self, dict: Address) -> Result<DictTable> {
         let fields = &self.structs().dict;
-        let (mut keys, room) = self.key_entries(fields.keys.read_pointer(self.memory, dict)?)?;
-        let Some(values) = fields.values.read_pointer(self.memory, dict)?.non_null() else {
+        let keys = self.keys_table(fields.keys.read_pointer(self.memory, dict)?)?;
+        self.table_of_keys(&keys, fields.values.read_pointer(self.memory, dict)?)
+    }
+
+    /// The table of a dict with these keys and `ma_values`.
+    pub fn table_of_keys(&self, keys: &KeysTable, values: Address) -> Result<DictTable> {
+        let KeysTable { entries: mut keys, capacity: room, .. } = *keys;
+        let Some(values) = values.non_null() else {
             return Ok(DictTable::Combined(keys));
         };
         let Some(layout) = self.structs().dict_values.as_ref() else {
@@ -118,56 +142,71 @@ impl Python<'_> {
         Ok(DictTable::Split { keys, values: layout.values.at(values) })
     }
 
-    /// Where the items of a list are, and how many.
-    pub fn list_table(&self, list: Address) -> Result<(Address, u64)> {
-        let items = self.structs().list.items.read_pointer(self.memory, list)?;
-        let length = self.length(list, "list length")?;
+    /// Where the items of a list are, and how many: from a copy of its struct.
+    pub fn list_table(&self, list: Address, copy: &[u8]) -> Result<(Address, u64)> {
+        let items = self.structs().list.items.pointer_in(copy);
+        let length = self.structs().var_object.ob_size.in_bytes(copy).unwrap_or(0);
+        if (length as i64) < 0 {
+            return Err(ObjectError::malformed("list length", list));
+        }
         Ok((items, if items.is_null() { 0 } else { length.min(MAX_ENTRIES) }))
     }
 
-    /// The slots of a set; unused ones have no key or the hash -1 behind it.
-    pub fn set_table(&self, set: Address) -> Result<Entries> {
+    /// The slots of a set, from a copy of its struct; unused ones have no key or the hash -1
+    /// behind it.
+    pub fn set_table(&self, set: Address, copy: &[u8]) -> Result<Entries> {
         let fields = &self.structs().set;
-        let count = fields.mask.read(self.memory, set)?.saturating_add(1);
+        let count = fields.mask.in_bytes(copy).unwrap_or(u64::MAX).saturating_add(1);
         if count > MAX_ENTRIES || !count.is_power_of_two() {
             return Err(ObjectError::malformed("set table", set));
         }
-        let first = fields.table.read_pointer(self.memory, set)?;
-        Ok(Entries { first, count, stride: 16, key: 0 })
+        Ok(Entries { first: fields.table.pointer_in(copy), count, stride: 16, key: 0 })
     }
 
-    /// Where an instance keeps its attributes. Where a dict was made for the values inside of
-    /// it (3.13+), that is the one that has them.
-    pub fn attribute_storage(&self, object: Address, class: &Type) -> Result<AttributeStorage> {
-        if !class.flags.managed_dict() {
-            return Ok(match self.storage(object, class)? {
-                super::attributes::Storage::Dict(dict) => {
-                    AttributeStorage { dict: Some(dict), values: None }
-                }
-                _ => AttributeStorage::default(),
-            });
-        }
+    /// Where an instance keeps its attributes, of a class with the flag for managed dicts:
+    /// `before` are the 32 bytes before the object, `copy` is one of it with what lies behind
+    /// `tp_basicsize`. Where a dict was made for the values inside of it (3.13+), that is the
+    /// one that has them.
+    pub fn managed_attributes(
+        &self,
+        object: Address,
+        class: &Type,
+        before: &[u8],
+        copy: &[u8],
+    ) -> AttributeStorage {
         let layout = self.structs().dict_values.as_ref();
         let first = |values: Address| values.add(layout.map_or(0, |fields| fields.values.offset));
-        let word = self.memory.read_pointer(object.sub(24))?;
+        let pointer = |at: usize| {
+            let word = before.get(at..at + 8).and_then(|word| word.try_into().ok());
+            Address::new(word.map_or(0, u64::from_le_bytes))
+        };
+        let word = pointer(8);
         let plain = AttributeStorage { dict: word.non_null(), values: None };
-        Ok(match self.traits().managed_dict {
+        match self.traits().managed_dict {
             ManagedDict::None => AttributeStorage::default(),
             ManagedDict::TwoWords => {
-                let values = self.memory.read_pointer(object.sub(32))?;
-                AttributeStorage { values: values.non_null().map(first), ..plain }
+                AttributeStorage { values: pointer(0).non_null().map(first), ..plain }
             }
             ManagedDict::TaggedWord if word.get() & 1 == 1 => {
                 AttributeStorage { dict: None, values: Some(first(word.add(1))) }
             }
             ManagedDict::TaggedWord => plain,
             ManagedDict::InlineValues if word.is_null() && class.flags.inline_values() => {
-                let inline = object.add(class.basicsize);
+                let inline = copy.get(class.basicsize as usize..).unwrap_or_default();
                 let valid = layout.and_then(|fields| fields.valid);
-                let valid = valid.map_or(Ok(1), |valid| valid.read(self.memory, inline))?;
-                AttributeStorage { values: (valid == 1).then(|| first(inline)), ..plain }
+                let valid = valid.is_none_or(|valid| valid.in_bytes(inline) == Some(1));
+                let values = valid.then(|| first(object.add(class.basicsize)));
+                AttributeStorage { values, ..plain }
             }
             ManagedDict::InlineValues => plain,
+        }
+    }
+
+    /// The dict of an instance that has a place for it by itself, if there is one.
+    pub fn own_dict(&self, object: Address, class: &Type) -> Result<Option<Address>> {
+        Ok(match self.storage(object, class)? {
+            super::attributes::Storage::Dict(dict) => Some(dict),
+            _ => None,
         })
     }
 

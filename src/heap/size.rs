@@ -59,10 +59,16 @@ impl Sizing {
 
     /// Shallow size of one instance, in bytes. A table that cannot be read counts as none.
     pub fn measure(&self, python: &Python<'_>, object: &TrackedObject) -> u64 {
-        let items = if self.item == 0 { 0 } else { (object.size_word as i64).max(0) as u64 };
+        self.with_table(object.size_word, self.table(python, object).unwrap_or(0))
+    }
+
+    /// The same where the bytes of the table are known.
+    pub(super) fn with_table(&self, size_word: u64, table: u64) -> u64 {
+        let items = if self.item == 0 { 0 } else { (size_word as i64).max(0) as u64 };
         // An absurd ob_size must not make the total absurd.
-        let variable = items.checked_mul(self.item).filter(|&bytes| bytes < 1 << 40).unwrap_or(0);
-        self.fixed + variable + self.table(python, object).filter(|&b| b < 1 << 40).unwrap_or(0)
+        let sane = |bytes: &u64| *bytes < 1 << 40;
+        let variable = items.checked_mul(self.item).filter(sane).unwrap_or(0);
+        self.fixed + variable + Some(table).filter(sane).unwrap_or(0)
     }
 
     fn table(&self, python: &Python<'_>, object: &TrackedObject) -> Option<u64> {
@@ -77,7 +83,7 @@ impl Sizing {
             TableKind::Dict => python.dict_table_size(object.address).ok(),
             TableKind::Set => {
                 let slots = structs.set.mask.read(memory, object.address).ok()?.checked_add(1)?;
-                if slots > SET_SMALL_TABLE { slots.checked_mul(16) } else { Some(0) }
+                Some(set_table(slots))
             }
             TableKind::Deque => {
                 let fields = structs.deque.as_ref()?;
@@ -87,4 +93,9 @@ impl Sizing {
             }
         }
     }
+}
+
+/// Bytes of a set's table beside the object.
+pub(super) fn set_table(slots: u64) -> u64 {
+    if slots > SET_SMALL_TABLE { slots.saturating_mul(16) } else { 0 }
 }

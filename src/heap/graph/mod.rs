@@ -6,12 +6,18 @@
 
 mod build;
 pub mod dominators;
+mod edges;
+mod frames;
+mod index;
 mod label;
 pub mod names;
+mod objects;
 pub mod paths;
 mod plan;
 mod size;
+mod states;
 pub mod waiting;
+mod window;
 
 pub use build::build;
 pub use label::{Kind, Label, MAX_PLACE};
@@ -19,6 +25,7 @@ pub use label::{Kind, Label, MAX_PLACE};
 use crate::cpython::{Frame, Type};
 use crate::memory::Address;
 use dominators::{Dominators, NONE, Rows};
+use index::{Index, Place};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::rc::Rc;
 
@@ -27,6 +34,8 @@ pub type Node = u32;
 
 /// A reference count that says nothing.
 pub const IMMORTAL: u32 = u32::MAX;
+/// A size that does not fit in 32 bits.
+const LARGE: u32 = u32::MAX;
 /// The type number of nodes that are no objects.
 pub const NO_TYPE: u32 = u32::MAX;
 
@@ -91,20 +100,23 @@ pub struct Statistics {
 /// Objects and references.
 #[derive(Debug, Default)]
 pub struct Graph {
-    addresses: Vec<Address>,
+    /// Where the objects are.
+    places: Vec<Place>,
+    index: Index,
     classes: Vec<u32>,
-    sizes: Vec<u64>,
+    /// Sizes; [`LARGE`] for those in `large_sizes`.
+    sizes: Vec<u32>,
+    large_sizes: FxHashMap<Node, u64>,
+    /// Reference counts, less the references that were found.
     refcounts: Vec<u32>,
-    /// References found to each node that are part of its reference count.
-    explained: Vec<u32>,
     /// Where the edges of each node begin, and the end of all.
-    rows: Vec<u64>,
+    rows: Vec<u32>,
     targets: Vec<Node>,
     labels: Vec<Label>,
-    index: FxHashMap<u64, Node>,
     types: Vec<GraphType>,
     /// The first nodes, which are no objects; the root is the last node of all.
     specials: Vec<Special>,
+    special_addresses: Vec<Address>,
     /// Objects that structs of the interpreter point to.
     in_states: FxHashSet<Node>,
     /// What was and was not read.
@@ -114,12 +126,12 @@ pub struct Graph {
 impl Graph {
     /// Nodes, the root among them.
     pub fn len(&self) -> usize {
-        self.addresses.len()
+        self.classes.len()
     }
 
     /// True before anything was read.
     pub fn is_empty(&self) -> bool {
-        self.addresses.is_empty()
+        self.classes.is_empty()
     }
 
     /// The node that everything alive is reached from.
@@ -139,12 +151,16 @@ impl Graph {
 
     /// Where the object is.
     pub fn address(&self, node: Node) -> Address {
-        self.addresses.get(node as usize).copied().unwrap_or_default()
+        match (node as usize).checked_sub(self.specials.len()) {
+            Some(object) => self.places.get(object).map(|&place| self.index.address(place)),
+            None => self.special_addresses.get(node as usize).copied(),
+        }
+        .unwrap_or_default()
     }
 
     /// The node of the object at an address.
     pub fn node_at(&self, address: Address) -> Option<Node> {
-        self.index.get(&address.get()).copied()
+        address.is_aligned(8).then(|| self.index.node(self.index.place(address.get())?))?
     }
 
     /// The number of a node's type.
@@ -165,17 +181,25 @@ impl Graph {
 
     /// Shallow size of an object, in bytes.
     pub fn size(&self, node: Node) -> u64 {
-        self.sizes.get(node as usize).copied().unwrap_or(0)
+        match self.sizes.get(node as usize).copied() {
+            Some(LARGE) => self.large_sizes.get(&node).copied().unwrap_or(0),
+            size => size.map_or(0, u64::from),
+        }
+    }
+
+    /// Adds the size of the next node.
+    fn push_size(&mut self, size: u64) {
+        let narrow = u32::try_from(size).unwrap_or(LARGE);
+        if narrow == LARGE {
+            self.large_sizes.insert(self.sizes.len() as Node, size);
+        }
+        self.sizes.push(narrow);
     }
 
     /// References to an object beyond those found: held from C. Nothing is known of immortal
     /// objects.
     pub fn surplus(&self, node: Node) -> u32 {
-        let at = node as usize;
-        match (self.refcounts.get(at), self.explained.get(at)) {
-            (Some(&IMMORTAL), _) | (None, _) | (_, None) => 0,
-            (Some(count), Some(explained)) => count.saturating_sub(*explained),
-        }
+        self.refcounts.get(node as usize).copied().filter(|&count| count != IMMORTAL).unwrap_or(0)
     }
 
     /// What a node refers to, in the order of the places.
@@ -231,14 +255,12 @@ impl Graph {
                 }
             }
         }
-        self.addresses.push(Address::NULL);
         self.classes.push(NO_TYPE);
         self.sizes.push(0);
         self.refcounts.push(IMMORTAL);
-        self.explained.push(0);
         self.targets.extend(edges.iter().map(|&(node, _)| node));
         self.labels.extend(edges.iter().map(|&(_, label)| label));
-        self.rows.push(self.targets.len() as u64);
+        self.rows.push(self.targets.len() as u32);
     }
 }
 

@@ -435,7 +435,7 @@ impl<'n, 'm> Names<'n, 'm> {
     /// The name of an attribute that is kept inside the instance.
     fn shared_key(&self, instance: Node, place: u64) -> Option<String> {
         let class = self.graph.class(instance)?;
-        let (entries, _) = self.python.key_entries(class.cached_keys).ok()?;
+        let entries = self.python.keys_table(class.cached_keys).ok()?.entries;
         self.python.text(self.entry(&entries, place)?, MAX_NAME).ok()
     }
 

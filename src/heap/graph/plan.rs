@@ -8,6 +8,7 @@
 
 use crate::cpython::{Python, Type};
 use crate::heap::size::Sizing;
+use crate::heap::walk::{GC_HEAD, TrackedObject};
 use crate::memory::Address;
 use std::rc::Rc;
 
@@ -85,6 +86,8 @@ const LEAVES: &[&str] = &[
 
 /// Largest struct scanned, in bytes.
 const MAX_BODY: u64 = 64 << 10;
+/// Bytes before an instance that may tell where its attributes are.
+pub(super) const BEFORE: usize = 32;
 
 /// The tables behind a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,16 +116,29 @@ pub(super) struct Plan {
     /// Offset of the first of `ob_size` words that may be references.
     pub(super) items: Option<u32>,
     pub(super) table: Table,
-    /// Instances may have a dict or values.
-    pub(super) attributes: bool,
+    pub(super) attributes: Attributes,
+    /// Bytes of an instance that are looked at: words, and what describes tables.
+    pub(super) body: usize,
+    /// Bytes before an instance that are looked at.
+    pub(super) before: usize,
     /// Attribute values that lie in or beside an instance.
     pub(super) values: u64,
     /// Instances own a reference to their type.
     pub(super) owns_type: bool,
     /// The words were not known to be references.
     pub(super) inferred: bool,
-    pub(super) sizing: Sizing,
+    sizing: Sizing,
     pub(super) kind: SizeKind,
+}
+
+/// Where instances may have a dict or values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attributes {
+    None,
+    /// In the words before the instance.
+    Managed,
+    /// In a word of the instance, at a fixed place or behind its items.
+    Word,
 }
 
 /// What `Sizing` does not measure.
@@ -203,8 +219,13 @@ impl Plan {
             words.retain(|&offset| offset >= end);
         }
         let keys = match class.cached_keys.non_null() {
-            Some(keys) if flags.managed_dict() => python.key_entries(keys).ok(),
+            Some(keys) if flags.managed_dict() => python.keys_table(keys).ok(),
             _ => None,
+        };
+        let attributes = match class.dictoffset {
+            _ if flags.managed_dict() => Attributes::Managed,
+            0 => Attributes::None,
+            _ => Attributes::Word,
         };
         let has_gc = flags.has_gc();
         let kind = match () {
@@ -213,12 +234,29 @@ impl Plan {
             () if has_gc => SizeKind::Tracked,
             () => SizeKind::Untracked,
         };
+        let of_table = match (table, kind) {
+            (_, SizeKind::Text) => structs.ascii.size,
+            (Table::List, _) => structs.list.size,
+            (Table::Dict, _) => structs.dict.size,
+            (Table::Set, _) => structs.set.mask.end().max(structs.set.table.end()),
+            _ => 0,
+        };
+        let valid = structs.dict_values.as_ref().and_then(|values| values.valid);
+        let of_values = match (attributes, valid) {
+            (Attributes::Managed, Some(valid)) if flags.inline_values() => {
+                class.basicsize.min(MAX_BODY) + valid.end()
+            }
+            _ => 0,
+        };
+        let of_words = words.last().map_or(0, |&last| u64::from(last) + 8);
         Self {
             words,
             items,
             table,
-            attributes: flags.managed_dict() || class.dictoffset != 0,
-            values: keys.map_or(0, |(keys, _)| keys.count),
+            attributes,
+            body: of_table.max(of_values).max(of_words) as usize,
+            before: if attributes == Attributes::Managed { BEFORE } else { 0 },
+            values: keys.map_or(0, |keys| keys.entries.count),
             owns_type: flags.heap_type(),
             inferred: !is_leaf && !EXACT.contains(&name) && !base.flags.exception_subclass(),
             sizing: Sizing::of(python, class),
@@ -227,18 +265,28 @@ impl Plan {
         }
     }
 
+    /// The size of an instance whose tables take `table` bytes.
+    pub(super) fn fixed_size(&self, length: u32, table: u64) -> u64 {
+        self.without_head(self.sizing.with_table(u64::from(length), table))
+    }
+
+    /// The size of an instance whose tables are looked at.
+    pub(super) fn measure(&self, python: &Python<'_>, object: &TrackedObject) -> u64 {
+        self.without_head(self.sizing.measure(python, object))
+    }
+
+    fn without_head(&self, size: u64) -> u64 {
+        let head = if self.kind == SizeKind::Untracked { GC_HEAD } else { 0 };
+        size.saturating_sub(head)
+    }
+
     /// Instances have no references at all, not even to their type.
     pub(super) fn is_leaf(&self) -> bool {
         self.words.is_empty()
             && self.items.is_none()
             && self.table == Table::None
-            && !self.attributes
+            && self.attributes == Attributes::None
             && !self.owns_type
-    }
-
-    /// Bytes of an instance that hold [`Plan::words`].
-    pub(super) fn body(&self) -> usize {
-        self.words.last().map_or(0, |&last| last as usize + 8)
     }
 }
 

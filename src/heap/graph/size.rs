@@ -1,13 +1,12 @@
 //! Sizes of objects that the collector does not track.
 
 use crate::cpython::{Python, Type};
-use crate::memory::Address;
 
-/// Bytes of a `str` (`unicode_sizeof` in Objects/unicodeobject.c), without a cached UTF-8 form.
-pub(super) fn text(python: &Python<'_>, class: &Type, object: Address) -> u64 {
+/// Bytes of a `str` (`unicode_sizeof` in Objects/unicodeobject.c), without a cached UTF-8 form:
+/// from a copy of its struct.
+pub(super) fn text(python: &Python<'_>, class: &Type, copy: &[u8]) -> u64 {
     let structs = &python.layout().structs;
-    let memory = python.memory();
-    let get = |field: crate::layout::Field| field.read(memory, object).unwrap_or(0);
+    let get = |field: crate::layout::Field| field.in_bytes(copy).unwrap_or(0);
     let (kind, length) = (get(structs.ascii.kind), get(structs.ascii.length));
     let characters = length.saturating_add(1).saturating_mul(kind.max(1));
     let head = match (get(structs.ascii.compact) != 0, get(structs.ascii.ascii) != 0) {
