@@ -235,9 +235,9 @@ mod tests {
                 places.push(place);
             }
             for &word in &others {
-                prop_assert!(index.place_or_new(at(word), || false).is_none_or(|place| {
-                    index.is_known(place) == objects.contains(&at(word))
-                }));
+                let place = index.place_or_new(at(word), || false);
+                let known = place.is_some_and(|place| index.is_known(place));
+                prop_assert_eq!(known, objects.contains(&at(word)));
             }
             index.number(&places, 7);
             for (node, &place) in (7..).zip(&places) {
