@@ -5,11 +5,13 @@ use crate::layout::{Layout, discover, resolve};
 use crate::memory::{Address, LiveMemory};
 use crate::process::{Process, ProgramImage};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A process we can read Python out of.
 #[derive(Debug)]
 pub struct Target {
-    pub(super) process: Process,
+    /// Shared with the thread that lists descriptors.
+    pub(super) process: Arc<Process>,
     /// Address of `_PyRuntime`.
     pub(super) runtime: Address,
     /// File that holds the interpreter, as the target's root has it.
@@ -31,7 +33,7 @@ impl Target {
         process.check_image(image)?;
         let (runtime, layout) = found?;
         let module = runtime.module.path().to_string_lossy().into_owned();
-        Ok(Self { runtime: runtime.address, module, layout, process, image })
+        Ok(Self { runtime: runtime.address, module, layout, process: Arc::new(process), image })
     }
 
     /// Makes sure that the process still is what it was when it was opened.

@@ -53,6 +53,21 @@ impl Target {
         let taken = jiff::Timestamp::now();
         let mut around = Around::begin(&self.process, options.mode)?.for_expressions()?;
         let earliest = Instant::now() + LEAST_AGE;
+        // What is not of one instant anyhow, while the descriptors become old enough.
+        let process = self.process_info()?;
+        let limits = ResourceLimits {
+            descriptors: self.process.descriptor_limit(),
+            processes: self.process.limit("Max processes"),
+            address_space: self.process.limit("Max address space"),
+        };
+        let children = self.process.own_children().ok().map(|children| {
+            let row = |child: crate::process::Child| ChildRow {
+                pid: child.pid,
+                name: child.name,
+                zombie: child.zombie,
+            };
+            children.into_iter().map(row).collect()
+        });
         let mut captured = begun;
         let picture = self.picture_after(options, Subject::Heap, earliest, &mut |view| {
             captured = Instant::now();
@@ -104,22 +119,9 @@ impl Target {
             of_threads.chain(of_loops).for_each(|frame| sources.annotate(frame));
         }
         let native_threads = native_threads(&threads, &picture.os, &names);
-        let limits = ResourceLimits {
-            descriptors: joined.summary.descriptor_limit,
-            processes: self.process.limit("Max processes"),
-            address_space: self.process.limit("Max address space"),
-        };
-        let children = self.process.own_children().ok().map(|children| {
-            let row = |child: crate::process::Child| ChildRow {
-                pid: child.pid,
-                name: child.name,
-                zombie: child.zombie,
-            };
-            children.into_iter().map(row).collect()
-        });
         Ok(Whole {
             taken: taken.to_string(),
-            process: self.process_info()?,
+            process,
             same: SameProcess {
                 pid: self.process.pid(),
                 start_ticks: self.process.start_ticks(),

@@ -16,7 +16,7 @@ use super::{Process, ProcessError, read_bounded};
 const MAX_DESCRIPTORS: usize = 1 << 20;
 /// A link takes the kernel about 5 µs, so many of them are read by several threads, each of which
 /// has at least so many to read.
-const SHARE: usize = 4096;
+const SHARE: usize = 1024;
 const MAX_THREADS: usize = 4;
 
 /// One descriptor of a process.

@@ -1,13 +1,17 @@
 //! What the kernel says around a capture: descriptors before and after it, and socket tables.
 //!
 //! Nothing is listed while the target stands still. Where it is read after its release (a copy,
-//! a fork), the later listing comes first and the walk of the heap can wait.
+//! a fork), the later listing begins at once, in a thread beside the walk of the heap.
 
 use super::join::Listing;
 use crate::attach::{AttachError, CaptureMode};
 use crate::process::net::SocketTables;
 use crate::process::{Descriptor, Mapping, Process, ProcessError};
+use std::cell::{Cell, OnceCell};
 use std::collections::HashSet;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
 /// What the kernel says close to the capture.
 struct Near {
@@ -23,6 +27,38 @@ impl Near {
     }
 }
 
+/// The same, being read by a thread of its own until it is asked for.
+struct Coming {
+    process: Arc<Process>,
+    thread: Cell<Option<JoinHandle<Result<Near, ProcessError>>>>,
+    read: OnceCell<Result<Near, ProcessError>>,
+}
+
+impl Coming {
+    fn begin(process: &Arc<Process>) -> Self {
+        let theirs = Arc::clone(process);
+        let thread = std::thread::Builder::new().name("descriptors".to_owned());
+        let thread = thread.spawn(move || Near::read(&theirs)).ok();
+        Self { process: Arc::clone(process), thread: Cell::new(thread), read: OnceCell::new() }
+    }
+
+    fn get(&self) -> &Result<Near, ProcessError> {
+        self.read.get_or_init(|| match self.thread.take() {
+            Some(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            // No thread could be started.
+            None => Near::read(&self.process),
+        })
+    }
+
+    fn into_inner(self) -> Result<Near, ProcessError> {
+        self.get();
+        match self.read.into_inner() {
+            Some(read) => read,
+            None => Near::read(&self.process),
+        }
+    }
+}
+
 fn tables(process: &Process, descriptors: &[Descriptor]) -> Result<SocketTables, ProcessError> {
     let inodes: HashSet<u64> = descriptors.iter().filter_map(Descriptor::socket).collect();
     process.socket_tables(&inodes)
@@ -34,24 +70,25 @@ fn listed(descriptors: &[Descriptor], fd: i32) -> Option<&Descriptor> {
 }
 
 /// The kernel's side of a capture, from before it until after it.
-pub(in crate::attach) struct Around<'p> {
-    process: &'p Process,
+pub(in crate::attach) struct Around {
+    process: Arc<Process>,
     mode: CaptureMode,
     maps: Vec<Mapping>,
     earlier: Vec<Descriptor>,
-    near: Option<Result<Near, ProcessError>>,
+    near: Option<Coming>,
     /// The tables from before the capture, for those who cannot wait for later ones.
     tables_before: Option<SocketTables>,
 }
 
-impl<'p> Around<'p> {
+impl Around {
     /// Lists the descriptors before the capture.
     pub(in crate::attach) fn begin(
-        process: &'p Process,
+        process: &Arc<Process>,
         mode: CaptureMode,
     ) -> Result<Self, AttachError> {
         let maps = process.maps()?;
         let earlier = process.descriptors()?;
+        let process = Arc::clone(process);
         Ok(Self { process, mode, maps, earlier, near: None, tables_before: None })
     }
 
@@ -59,7 +96,7 @@ impl<'p> Around<'p> {
     /// after it.
     pub(in crate::attach) fn for_expressions(mut self) -> Result<Self, ProcessError> {
         if matches!(self.mode, CaptureMode::Stop | CaptureMode::Live) {
-            self.tables_before = Some(tables(self.process, &self.earlier)?);
+            self.tables_before = Some(tables(&self.process, &self.earlier)?);
         }
         Ok(self)
     }
@@ -67,21 +104,23 @@ impl<'p> Around<'p> {
     /// To be called when the heap's picture can be read. `held`: the target stands still.
     pub(in crate::attach) fn picture(&mut self, held: bool) {
         // What an earlier attempt listed is still from before this one.
-        if let Some(Ok(near)) = self.near.take() {
+        if let Some(Ok(near)) = self.near.take().map(Coming::into_inner) {
             self.earlier = near.descriptors;
         }
         // A live picture is not of one instant: there the listings enclose it.
         if !held && !self.is_live() {
-            self.near = Some(Near::read(self.process));
+            self.near = Some(Coming::begin(&self.process));
         }
+    }
+
+    /// What was listed close to the capture, if that went well.
+    fn near(&self) -> Option<&Near> {
+        self.near.as_ref()?.get().as_ref().ok()
     }
 
     /// The descriptors of the moment, as far as they are known.
     pub(in crate::attach) fn descriptors(&self) -> &[Descriptor] {
-        match &self.near {
-            Some(Ok(near)) => &near.descriptors,
-            _ => &self.earlier,
-        }
+        self.near().map_or(&self.earlier, |near| &near.descriptors)
     }
 
     /// The memory map from before the capture.
@@ -92,7 +131,7 @@ impl<'p> Around<'p> {
     /// To be called when the picture was read.
     pub(in crate::attach) fn pictured(&mut self) {
         if self.is_live() {
-            self.near = Some(Near::read(self.process));
+            self.near = Some(Coming::begin(&self.process));
         }
     }
 
@@ -101,8 +140,8 @@ impl<'p> Around<'p> {
     }
 
     /// The process.
-    pub(super) fn process(&self) -> &'p Process {
-        self.process
+    pub(super) fn process(&self) -> &Process {
+        &self.process
     }
 
     /// The descriptor as it was before the capture.
@@ -112,25 +151,19 @@ impl<'p> Around<'p> {
 
     /// The descriptor as it was after the capture; `None` when nothing was listed yet.
     pub(super) fn after(&self, fd: i32) -> Option<Option<&Descriptor>> {
-        match &self.near {
-            Some(Ok(near)) => Some(listed(&near.descriptors, fd)),
-            _ => None,
-        }
+        self.near().map(|near| listed(&near.descriptors, fd))
     }
 
     /// The tables that there are by now, the latest.
     pub(super) fn tables(&self) -> Option<&SocketTables> {
-        match &self.near {
-            Some(Ok(near)) => Some(&near.tables),
-            _ => self.tables_before.as_ref(),
-        }
+        self.near().map(|near| &near.tables).or(self.tables_before.as_ref())
     }
 
     /// The two listings and the tables.
     pub(in crate::attach) fn finish(self) -> Result<(Listing, SocketTables), ProcessError> {
         let near = match self.near {
-            Some(near) => near?,
-            None => Near::read(self.process)?,
+            Some(near) => near.into_inner()?,
+            None => Near::read(&self.process)?,
         };
         Ok((Listing::new(&self.earlier, near.descriptors), near.tables))
     }

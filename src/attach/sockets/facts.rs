@@ -9,11 +9,11 @@ use crate::process::DescriptorKind;
 use crate::process::net::SocketTables;
 use crate::resources::{Catalog, Detail, SocketFact, SocketFacts};
 
-impl<'p> Around<'p> {
+impl Around {
     /// For a capture whose resources ask the kernel; `None` when none does, or when there is no
     /// answer to be had. That the process is gone, the capture will say.
     pub(in crate::attach) fn if_asked(
-        target: &'p Target,
+        target: &Target,
         options: &CaptureOptions,
         catalog: &Catalog,
         selection: &Selection,
@@ -21,7 +21,7 @@ impl<'p> Around<'p> {
     ) -> Option<Self> {
         let mut entries = catalog.entries().iter();
         let asked = entries.any(|entry| selection.includes(entry) && entry.asks_kernel(detail));
-        let begun = asked.then(|| Self::begin(target.process(), options.mode).ok()).flatten()?;
+        let begun = asked.then(|| Self::begin(&target.process, options.mode).ok()).flatten()?;
         begun.for_expressions().ok()
     }
 
@@ -40,7 +40,7 @@ impl<'p> Around<'p> {
     }
 }
 
-impl SocketFacts for Around<'_> {
+impl SocketFacts for Around {
     fn of(&self, fd: i64) -> Result<SocketFact, String> {
         let number = i32::try_from(fd).map_err(|_| format!("{fd} is no descriptor"))?;
         let DescriptorKind::Socket(inode) = self.at_capture(number)? else {
@@ -68,10 +68,11 @@ mod tests {
     use crate::process::Process;
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsRawFd;
+    use std::sync::Arc;
 
     #[test]
     fn only_what_stayed_the_same_is_known() {
-        let ours = Process::open(std::process::id() as i32).unwrap();
+        let ours = Arc::new(Process::open(std::process::id() as i32).unwrap());
         for (mode, held) in [(CaptureMode::Copy, false), (CaptureMode::Stop, true)] {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let address = listener.local_addr().unwrap();
@@ -99,7 +100,7 @@ mod tests {
 
     #[test]
     fn nothing_is_known_when_nothing_was_read() {
-        let ours = Process::open(std::process::id() as i32).unwrap();
+        let ours = Arc::new(Process::open(std::process::id() as i32).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut facts = Around::begin(&ours, CaptureMode::Auto).unwrap().for_expressions().unwrap();
         facts.picture(true);
