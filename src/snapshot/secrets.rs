@@ -10,6 +10,23 @@ use std::sync::LazyLock;
 /// What stands in a secret's place.
 pub const MASK: &str = "***";
 
+/// Parts of which every name that [`NAME`] matches has one, in small letters: most texts have none,
+/// and looking for these takes a hundredth of the time.
+const NAME_PARTS: [&str; 12] = [
+    "pass",
+    "pwd",
+    "dsn",
+    "pin",
+    "otp",
+    "secret",
+    "token",
+    "key",
+    "auth",
+    "credential",
+    "cookie",
+    "session",
+];
+
 static NAME: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
         r"(?i)(pass(word|wd|phrase|code)|(^|_)(pass|pwd|dsn|pin|otp)$|secret|token|api_?key|access_?key|private_?key|signing_?key|encryption_?key|(^|_)auth(orization|_?header|_?key|_?data)?$|credential|cookie|session_?(id|key))",
@@ -17,43 +34,68 @@ static NAME: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
-/// Each rule: what to find, what to write instead.
-static FORMS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
-    let rules = [
+/// How a secret looks.
+struct Form {
+    /// One of these is in every text that has one, in small letters.
+    parts: &'static [&'static str],
+    pattern: Regex,
+    /// What to write instead.
+    masked: &'static str,
+}
+
+static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
+    let rules: [(&[&str], &str, &str); 6] = [
         // scheme://user:password@host
-        (r"([a-zA-Z][a-zA-Z0-9+.\-]*://[^\s/:@]*):[^\s/@]+@", "$1:***@"),
+        (&["://"], r"([a-zA-Z][a-zA-Z0-9+.\-]*://[^\s/:@]*):[^\s/@]+@", "$1:***@"),
         // password=..., --token ..., "api_key": "..."
         (
+            &["pass", "pwd", "secret", "token", "key", "credential"],
             r#"(?i)((?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|secret[_-]?key|credentials?)["']?\s*[=:]\s*["']?)[^\s"'&;,}\]]+"#,
             "$1***",
         ),
         // Authorization: Bearer ..., Basic ...
-        (r"(?i)\b(bearer|basic|digest)\s+[A-Za-z0-9._~+/=\-]{6,}", "$1 ***"),
+        (
+            &["bearer", "basic", "digest"],
+            r"(?i)\b(bearer|basic|digest)\s+[A-Za-z0-9._~+/=\-]{6,}",
+            "$1 ***",
+        ),
         // Tokens that carry their own mark: JSON web tokens, AWS, GitHub, Slack, Stripe.
-        (r"\beyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]*", "***"),
-        (r"\b(AKIA|ASIA)[A-Z0-9]{12,}", "***"),
-        (r"\b(gh[pousr]_|github_pat_|xox[abprs]-|sk_live_|rk_live_)[A-Za-z0-9_\-]{8,}", "***"),
+        (&["eyj"], r"\beyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]*", "***"),
+        (&["akia", "asia"], r"\b(AKIA|ASIA)[A-Z0-9]{12,}", "***"),
+        (
+            &["gh", "xox", "k_live_"],
+            r"\b(gh[pousr]_|github_pat_|xox[abprs]-|sk_live_|rk_live_)[A-Za-z0-9_\-]{8,}",
+            "***",
+        ),
     ];
     rules
         .into_iter()
-        .filter_map(|(pattern, replacement)| Some((Regex::new(pattern).ok()?, replacement)))
+        .filter_map(|(parts, pattern, masked)| {
+            Some(Form { parts, pattern: Regex::new(pattern).ok()?, masked })
+        })
         .collect()
 });
 
 /// True when a thing of this name is a secret whatever its value.
 pub fn is_secret_name(name: &str) -> bool {
-    NAME.as_ref().is_none_or(|pattern| pattern.is_match(name))
+    has_one_of(&name.to_ascii_lowercase(), &NAME_PARTS)
+        && NAME.as_ref().is_none_or(|pattern| pattern.is_match(name))
 }
 
 /// The text with everything that looks like a secret masked.
 pub fn mask_text(text: &str) -> String {
+    let small = text.to_ascii_lowercase();
     let mut masked = text.to_owned();
-    for (pattern, replacement) in FORMS.iter() {
-        if pattern.is_match(&masked) {
-            masked = pattern.replace_all(&masked, *replacement).into_owned();
+    for form in FORMS.iter().filter(|form| has_one_of(&small, form.parts)) {
+        if form.pattern.is_match(&masked) {
+            masked = form.pattern.replace_all(&masked, form.masked).into_owned();
         }
     }
     masked
+}
+
+fn has_one_of(text: &str, parts: &[&str]) -> bool {
+    parts.iter().any(|part| text.contains(part))
 }
 
 /// A command line with secrets masked, also where name and value are two arguments
@@ -88,6 +130,15 @@ mod tests {
             "auth_token",
             "client_secret",
             "passwd",
+            "dbPwd",
+            "DSN",
+            "pin",
+            "otp",
+            "Authorization",
+            "credentials",
+            "session_key",
+            "session_id",
+            "Cookie",
         ] {
             assert!(is_secret_name(name), "{name}");
         }
@@ -104,6 +155,12 @@ mod tests {
             ("host=db user=app password=hunter2 port=5", "host=db user=app password=*** port=5"),
             ("Authorization: Bearer abcdef123456", "Authorization: Bearer ***"),
             ("https://h/p?token=hunter2&x=1", "https://h/p?token=***&x=1"),
+            ("basic dXNlcjpodW50ZXIy", "basic ***"),
+            ("eyJhbGciOiJIUzI1NiJ9.e30.abc", "***"),
+            ("AKIAIOSFODNN7EXAMPLE", "***"),
+            ("ghp_abcdefgh12 github_pat_abcdefgh12 xoxb-12345678-a", "*** *** ***"),
+            ("sk_live_12345678 rk_live_12345678", "*** ***"),
+            ("PWD: hunter2, api-key=hunter2", "PWD: ***, api-key=***"),
             ("http://example.org:8080/path", "http://example.org:8080/path"),
         ];
         for (text, expected) in cases {
