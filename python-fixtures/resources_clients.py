@@ -86,6 +86,7 @@ def tell_urllib3_pool(one):
         "in_use": one.pool.maxsize - one.pool.qsize(),
         "idle": sum(1 for item in items if item is not None),
         "limit": one.pool.maxsize,
+        "waiters": len(one.pool.not_empty._waiters) if one.block else None,
         "created": one.num_connections,
         "requests": one.num_requests,
     }

@@ -2,7 +2,7 @@
 
 use super::{CaptureInfo, ProcessInfo};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The document of `why --json`.
 #[derive(Debug, Clone, Serialize)]
@@ -196,6 +196,9 @@ pub struct Held {
     pub groups: Vec<HolderGroup>,
     /// By the address of a resource or task, its place in `groups`.
     pub of: BTreeMap<String, usize>,
+    /// Resources that nothing alive reaches, by address: garbage that waits for the collector.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub garbage: BTreeSet<String>,
     /// Tasks, futures and threads that nothing can ever wake.
     pub proven: Vec<Proven>,
     /// Those of which C code hides whether it wakes them.

@@ -226,7 +226,7 @@ impl SocketRow {
     }
 
     /// The port of an Internet address, if that is what it is.
-    fn port(address: Option<&str>) -> Option<&str> {
+    pub(in crate::snapshot) fn port(address: Option<&str>) -> Option<&str> {
         address?.rsplit_once(':').map(|(_, port)| port)
     }
 

@@ -77,6 +77,9 @@ pub struct CollectorRow {
     pub interpreter: i64,
     /// A collection was running.
     pub collecting: bool,
+    /// Collections happen by themselves (`gc.isenabled()`); `null` when that is not known.
+    #[serde(default)]
+    pub enabled: Option<bool>,
     /// Objects of the generations, the youngest first.
     pub generations: Vec<u64>,
     /// Objects of the permanent generation.
@@ -178,6 +181,13 @@ pub struct ChildRow {
     pub name: String,
     /// It has ended, and the process has not asked how.
     pub zombie: bool,
+}
+
+impl CollectorRow {
+    /// Nothing is collected unless the program asks for it.
+    pub fn is_off(&self) -> bool {
+        self.enabled == Some(false)
+    }
 }
 
 impl Whole {

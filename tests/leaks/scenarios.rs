@@ -75,7 +75,7 @@ pub(crate) const ALL: [Scenario; 12] = [
         &["io-in-transaction"],
     ),
     alone("close_wait", &["3.9.18", "sid 3.15"], &["close-wait"]),
-    alone("socket_cycle", &["3.10.13", "sid 3.13"], &[]),
+    alone("socket_cycle", &["3.10.13", "sid 3.13"], &["open-but-unreachable"]),
     on_postgres(
         "engine_per_loop",
         &["sqlalchemy", "asyncpg", "greenlet"],

@@ -217,6 +217,7 @@ fn collectors(census: &Census) -> Vec<CollectorRow> {
     let row = |count: &walk::CollectorCount| CollectorRow {
         interpreter: count.interpreter,
         collecting: count.collecting,
+        enabled: None,
         generations: count.generations.clone(),
         permanent: count.permanent,
     };

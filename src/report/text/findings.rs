@@ -86,9 +86,18 @@ pub(super) fn write_not_judged(
     not_judged: &[(&NotJudged, Option<String>)],
     width: usize,
 ) -> io::Result<()> {
+    // Rules that lack the same share a line.
+    let mut reasons: Vec<((&str, Option<&String>), Vec<&str>)> = Vec::new();
     for (one, whose) in not_judged {
-        let whose = whose.as_ref().map(|whose| format!(" ({whose})")).unwrap_or_default();
-        let text = format!("not judged: {}: {}{whose}", one.rule, one.reason);
+        let reason = (one.reason.as_str(), whose.as_ref());
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, rules)) => rules.push(&one.rule),
+            None => reasons.push((reason, vec![&one.rule])),
+        }
+    }
+    for ((reason, whose), rules) in reasons {
+        let whose = whose.map(|whose| format!(" ({whose})")).unwrap_or_default();
+        let text = format!("not judged: {}: {reason}{whose}", rules.join(", "));
         for (index, line) in wrapped(&escape(&text), width.saturating_sub(2)).iter().enumerate() {
             writeln!(out, "{DIM}{}{line}{DIM:#}", if index == 0 { "" } else { "  " })?;
         }

@@ -9,6 +9,8 @@
 mod checks;
 mod condition;
 mod error;
+#[cfg(test)]
+mod judged;
 mod load;
 mod places;
 mod rows;

@@ -1,7 +1,9 @@
 //! What stacks say: which threads are at work, and which frame to name.
 
-use super::super::whole::Whole;
+use super::super::sockets::{SocketRow, listening_ports};
+use super::super::whole::{User, Whole};
 use super::super::{FrameRow, ThreadRow};
+use std::collections::BTreeSet;
 
 /// Parts of paths of files that are not the program's own.
 const LIBRARIES: [&str; 6] = [
@@ -61,6 +63,38 @@ pub(super) fn is(frame: &FrameRow, (function, file): (&str, &str)) -> bool {
 /// other.
 pub(super) fn busy_threads(whole: &Whole) -> u64 {
     whole.threads.iter().filter(|thread| is_busy(thread)).count() as u64
+}
+
+/// Threads without those that serve one connection each and end with it.
+pub(super) fn lasting_threads(whole: &Whole) -> u64 {
+    const OF_CONNECTION: (&str, &str) = ("process_request_thread", "/socketserver.py");
+    let ports = listening_ports(&whole.sockets.rows);
+    let accepted = whole.sockets.rows.iter().filter(|row| {
+        row.state.as_deref() != Some("LISTEN")
+            && SocketRow::port(row.local.as_deref()).is_some_and(|port| ports.contains(port))
+    });
+    let mut serving = BTreeSet::new();
+    for socket in accepted.filter_map(|row| row.python.as_ref()) {
+        let users = whole.used.as_ref().and_then(|used| used.get(&socket.address));
+        for user in users.into_iter().flatten() {
+            if let User::Thread(ident) = user {
+                serving.insert(ident.as_str());
+            }
+        }
+    }
+    let lasts = |thread: &&ThreadRow| {
+        let outermost =
+            thread.frames.iter().rev().find(|frame| !frame.file.ends_with("/threading.py"));
+        match outermost {
+            Some(frame) if is(frame, OF_CONNECTION) => false,
+            // The threads of a library's pool are used again.
+            Some(frame) => {
+                thread.main || !is_own(frame) || !serving.contains(thread.ident.as_str())
+            }
+            None => true,
+        }
+    };
+    whole.threads.iter().filter(lasts).count() as u64
 }
 
 fn is_busy(thread: &ThreadRow) -> bool {

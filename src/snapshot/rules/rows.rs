@@ -17,7 +17,7 @@ pub(super) enum Beyond {
     /// Threads that run code of the program: what they have at hand may be in thread-local
     /// storage, where it is not seen.
     BusyThreads,
-    /// Threads: each may have one of its own.
+    /// Threads that stay: each may have one of its own.
     Threads,
 }
 
@@ -33,7 +33,7 @@ impl Beyond {
     fn count(self, whole: &Whole) -> u64 {
         match self {
             Self::BusyThreads => places::busy_threads(whole),
-            Self::Threads => whole.threads.len() as u64,
+            Self::Threads => places::lasting_threads(whole),
         }
     }
 }

@@ -257,16 +257,20 @@ pub fn of_resources(
         let kind = describer.entry_for(&known.class)?.map(|entry| entry.kind.clone());
         kinds.push(kind.or_else(|| python.is_task_class(&known.class).then(|| "task".to_owned())));
     }
-    for node in graph.objects().filter(|&node| holding.is_alive(node)) {
+    let mut held = Held::default();
+    for node in graph.objects() {
         let kind = graph.type_number(node).and_then(|number| kinds.get(number as usize));
         if let Some(Some(kind)) = kind {
+            if !holding.is_alive(node) {
+                held.garbage.insert(graph.address(node).to_string());
+                continue;
+            }
             match by_kind.get_mut(kind) {
                 Some(nodes) => nodes.push(node),
                 None => drop(by_kind.insert(kind.clone(), vec![node])),
             }
         }
     }
-    let mut held = Held::default();
     let mut names = Names::new(python, interpreters, &graph);
     for nodes in by_kind.into_values() {
         let mut groups = Groups::of(&mut names, &graph, &holding.paths, &nodes);

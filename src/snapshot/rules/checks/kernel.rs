@@ -3,8 +3,9 @@
 use super::super::template::plain;
 use super::super::{Kinds, Outcome, Rule};
 use super::asyncio::softened;
-use super::{found, unjudged};
-use crate::snapshot::findings::{FoundObject, Severity};
+use super::{NO_REFERENCES, found, unjudged};
+use crate::snapshot::ResourceRow;
+use crate::snapshot::findings::{FoundObject, Objects, Severity};
 use crate::snapshot::sockets::{DescriptorState, GroupBy, SocketRow, group, listening_ports};
 use crate::snapshot::whole::Whole;
 use std::collections::BTreeMap;
@@ -149,7 +150,10 @@ pub(super) fn unused(rule: &Rule, _: &Kinds, whole: &Whole) -> Outcome {
         let connected = matches!(row.state.as_deref(), Some("ESTABLISHED" | "CONNECTED"));
         let Some(python) = &row.python else { continue };
         let open = row.descriptor == DescriptorState::Open && connected;
-        if open && row.owner.is_none() && !used.contains_key(&python.address) {
+        // What nothing reaches is a finding of its own.
+        let garbage =
+            whole.held.as_ref().is_some_and(|held| held.garbage.contains(&python.address));
+        if open && !garbage && row.owner.is_none() && !used.contains_key(&python.address) {
             lost.push(row);
         }
     }
@@ -169,6 +173,42 @@ pub(super) fn unused(rule: &Rule, _: &Kinds, whole: &Whole) -> Outcome {
     let named = peers.iter().take(NAMED).map(|(peer, count)| format!("{count} to {peer}"));
     finding.evidence.sentences.push(named.collect::<Vec<_>>().join(", "));
     found(Some(finding))
+}
+
+/// Sockets and files that are open and that nothing reaches: only the collector can close them.
+pub(super) fn unreachable(rule: &Rule, kinds: &Kinds, whole: &Whole) -> Outcome {
+    let Some(held) = &whole.held else {
+        return unjudged(rule, NO_REFERENCES);
+    };
+    let lost = whole.resources.iter().filter(|row| {
+        kinds.include(&row.kind)
+            && row.state.as_deref() == Some("open")
+            && held.garbage.contains(&row.address)
+    });
+    let lost: Vec<&ResourceRow> = lost.collect();
+    if (lost.len() as f64) < rule.threshold("least").max(1.0) {
+        return Outcome::default();
+    }
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    lost.iter().for_each(|row| *counts.entry(&row.class).or_default() += 1);
+    let mut finding = rule.finding(format!(
+        "{} sockets and files are open and nothing reaches them any more",
+        lost.len()
+    ));
+    let mut counts: Vec<(&str, u64)> = counts.into_iter().collect();
+    counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    let counts = counts.iter().take(NAMED).map(|(class, count)| format!("{count} {class}"));
+    let sentences = &mut finding.evidence.sentences;
+    sentences.push(counts.collect::<Vec<_>>().join(", "));
+    let off = whole.collectors.iter().any(|one| one.is_off());
+    sentences.push(match off {
+        true => "the collector is switched off: nothing will close them".to_owned(),
+        false => "in reference cycles, until the collector comes to them".to_owned(),
+    });
+    finding.evidence.numbers.insert("count".to_owned(), lost.len() as f64);
+    let grave = off || lost.len() as f64 >= rule.threshold("grave");
+    finding.objects = Objects::of(lost);
+    found(Some(softened(finding, grave)))
 }
 
 /// Children that have ended and were not asked how.

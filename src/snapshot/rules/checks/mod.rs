@@ -18,7 +18,7 @@ type Judge = fn(&Rule, &Kinds, &Whole) -> Outcome;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Check(Judge);
 
-static CHECKS: [(&str, Judge); 20] = [
+static CHECKS: [(&str, Judge); 21] = [
     ("event-loop-blocked", asyncio::blocked),
     ("tasks-piling-up", asyncio::piling_up),
     ("task-never-woken", proven::tasks),
@@ -37,6 +37,7 @@ static CHECKS: [(&str, Judge); 20] = [
     ("descriptors-near-limit", kernel::near_limit),
     ("descriptors-without-owner", kernel::without_owner),
     ("sockets-unused", kernel::unused),
+    ("open-but-unreachable", kernel::unreachable),
     ("zombies", kernel::zombies),
     ("catalog-limit", limits::catalog),
 ];
@@ -50,6 +51,9 @@ impl Check {
         (self.0)(rule, kinds, whole)
     }
 }
+
+/// Why what needs the references between all objects could not be judged.
+const NO_REFERENCES: &str = "the references between objects were not read (--holders always)";
 
 /// A finding, or nothing.
 fn found(finding: Option<super::Finding>) -> Outcome {

@@ -2,7 +2,7 @@
 
 use super::super::{Kinds, Outcome, Rule};
 use super::asyncio::object;
-use super::unjudged;
+use super::{NO_REFERENCES, unjudged};
 use crate::snapshot::findings::FoundObject;
 use crate::snapshot::holders::Proven;
 use crate::snapshot::whole::Whole;
@@ -24,7 +24,7 @@ pub(super) fn threads(rule: &Rule, _: &Kinds, whole: &Whole) -> Outcome {
 
 fn judge(rule: &Rule, whole: &Whole, kind: &str) -> Outcome {
     let Some(held) = &whole.held else {
-        return unjudged(rule, "the references between objects were not read");
+        return unjudged(rule, NO_REFERENCES);
     };
     let least = rule.threshold("least");
     let proven = held.proven.iter().filter(|one| one.kind == kind && one.count as f64 >= least);
