@@ -1,6 +1,8 @@
 //! Objects, descriptors and kernel rows of one process, joined.
 
-use crate::attach::collect::sockets::{Owner, SocketHeap, SocketObject};
+use crate::attach::collect::sockets::{
+    Library, NativeConnections, Owner, SocketHeap, SocketObject,
+};
 use crate::memory::{LiveMemory, MemorySource};
 use crate::process::net::{Endpoint, Family, KernelSocket, SocketState, SocketTables, SocketType};
 use crate::process::{Descriptor, Process};
@@ -8,11 +10,11 @@ use crate::snapshot::sockets::{
     AddressRow, DescriptorState, PythonSocket, SocketOwner, SocketRow, SocketsSummary,
 };
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Where libpq connects to: PostgreSQL's port and PgBouncer's, and the name of the Unix socket.
-const LIBPQ_PORTS: [u16; 2] = [5432, 6432];
-const LIBPQ_SOCKET: &[u8] = b"/.s.PGSQL.";
+const POSTGRES: (&[u16], &[u8]) = (&[5432, 6432], b"/.s.PGSQL.");
+const MYSQL: (&[u16], &[u8]) = (&[3306], b"mysql");
 
 /// The descriptors right after the capture, and which of them changed around it.
 #[derive(Debug, Default)]
@@ -121,7 +123,7 @@ impl Join<'_> {
             }
         }
         let mut matched = HashSet::new();
-        let mut libpq = self.heap.owners.libpq;
+        let mut native = self.heap.owners.native.clone();
         let mut ends = Ends::default();
         for descriptor in self.listing.descriptors() {
             let Some(inode) = descriptor.socket() else { continue };
@@ -144,7 +146,7 @@ impl Join<'_> {
                 ..row(&facts)
             };
             if agreeing.is_empty() {
-                let row = self.without_object(base, descriptor, &facts, &mut libpq);
+                let row = self.without_object(base, descriptor, &facts, &mut native);
                 joined.summary.count_owner(&row);
                 joined.rows.push(row);
                 continue;
@@ -216,7 +218,7 @@ impl Join<'_> {
         row: SocketRow,
         descriptor: &Descriptor,
         facts: &Facts,
-        libpq: &mut u64,
+        native: &mut BTreeMap<Library, NativeConnections>,
     ) -> SocketRow {
         let changed = self.listing.changed.contains(&descriptor.fd);
         let unknown = SocketRow { descriptor: DescriptorState::Unknown, ..row.clone() };
@@ -229,9 +231,12 @@ impl Join<'_> {
         if self.process.descriptor(descriptor.fd).as_ref() != Some(&descriptor.kind) {
             return unknown;
         }
-        if *libpq > 0 && leads_to_postgres(facts) {
-            *libpq -= 1;
-            return SocketRow { owner: Some(library("libpq")), ..row };
+        let known = native
+            .iter_mut()
+            .find(|(library, left)| left.count > 0 && leads_to(facts, **library, &left.ports));
+        if let Some((known, left)) = known {
+            left.count -= 1;
+            return SocketRow { owner: Some(library(known.name())), ..row };
         }
         let flags = self.process.descriptor_flags(descriptor.fd).map(flag_names);
         SocketRow { flags, ..row }
@@ -389,12 +394,15 @@ fn library(name: &str) -> SocketOwner {
     }
 }
 
-fn leads_to_postgres(facts: &Facts) -> bool {
+/// The peer may be a server of the library. `ports`: of the connections that the heap has.
+fn leads_to(facts: &Facts, library: Library, ports: &BTreeSet<u16>) -> bool {
+    let (usual, socket) = match library {
+        Library::Libpq => POSTGRES,
+        Library::Libmysqlclient => MYSQL,
+    };
     match &facts.peer {
-        Some(Endpoint::Inet(peer)) => LIBPQ_PORTS.contains(&peer.port()),
-        Some(Endpoint::Unix(path)) => {
-            path.windows(LIBPQ_SOCKET.len()).any(|part| part == LIBPQ_SOCKET)
-        }
+        Some(Endpoint::Inet(peer)) => usual.contains(&peer.port()) || ports.contains(&peer.port()),
+        Some(Endpoint::Unix(path)) => path.windows(socket.len()).any(|part| part == socket),
         _ => false,
     }
 }

@@ -171,8 +171,11 @@ fn write_summary(out: &mut impl Write, summary: &SocketsSummary) -> io::Result<(
         write!(out, ", {} in a library (inferred)", number(summary.native))?;
     }
     writeln!(out, ", {} with none", number(summary.without_owner))?;
-    let objects = counts(&summary.objects_by_descriptor);
-    writeln!(out, "socket objects: {} ({objects})", number(summary.objects))?;
+    write!(out, "socket objects: {}", number(summary.objects))?;
+    if !summary.objects_by_descriptor.is_empty() {
+        write!(out, " ({})", counts(&summary.objects_by_descriptor))?;
+    }
+    writeln!(out)?;
     let close_wait = summary.states.get("CLOSE_WAIT").copied().unwrap_or(0);
     if close_wait > 0 {
         let close_wait = number(close_wait);

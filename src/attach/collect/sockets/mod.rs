@@ -2,10 +2,11 @@
 //!
 //! Reads memory only. What the descriptors are, and in which state, is joined afterwards.
 
+mod libpq;
 mod owners;
 mod unlisted;
 
-pub use owners::{Owner, Owners};
+pub use owners::{Library, NativeConnections, Owner, Owners};
 
 use super::Problem;
 use crate::cpython::{Interpreter, Python, Type};

@@ -3,10 +3,11 @@
 //! Rules by class name over the MRO, the more telling ones first: a transport or a connection
 //! says more than a file made of the socket. Attribute paths by library version: see each rule.
 
-use super::Problem;
+use super::{Problem, libpq};
 use crate::cpython::{ObjectError, Python, Type};
 use crate::memory::Address;
 use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// Sockets of one server object.
@@ -46,8 +47,36 @@ enum Hop {
     FileNumber,
     /// A libuv handle.
     Uvloop,
-    /// None: libpq keeps the number to itself. Only counted.
+    /// None: a library in C keeps the number to itself. Counted, with the servers' ports.
+    Native(Library),
+}
+
+/// A client library in C.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Library {
+    /// PostgreSQL's: of psycopg2 and psycopg 3.
     Libpq,
+    /// MySQL's: of mysqlclient.
+    Libmysqlclient,
+}
+
+impl Library {
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Libpq => "libpq",
+            Self::Libmysqlclient => "libmysqlclient",
+        }
+    }
+}
+
+/// Connections of a library in C, each with a socket that cannot be told.
+#[derive(Debug, Clone, Default)]
+pub struct NativeConnections {
+    /// How many.
+    pub count: u64,
+    /// Ports of the servers that they connect to, as far as they are known.
+    pub ports: BTreeSet<u16>,
 }
 
 const fn attribute(classes: &'static [&'static str], names: &'static [&'static str]) -> Rule {
@@ -58,7 +87,7 @@ const fn hop(classes: &'static [&'static str], hop: Hop) -> Rule {
     Rule { classes, hop, transport: false, role: None }
 }
 
-static RULES: [Rule; 14] = [
+static RULES: [Rule; 15] = [
     Rule {
         classes: &["asyncio.selector_events._SelectorTransport"],
         hop: Hop::Attributes(&["_sock"]),
@@ -84,8 +113,9 @@ static RULES: [Rule; 14] = [
     hop(&["multiprocessing.connection._ConnectionBase"], Hop::Number("_handle")),
     hop(
         &["psycopg2.extensions.connection", "psycopg.Connection", "psycopg.AsyncConnection"],
-        Hop::Libpq,
+        Hop::Native(Library::Libpq),
     ),
+    hop(&["MySQLdb.connections.Connection"], Hop::Native(Library::Libmysqlclient)),
     hop(&["_io.FileIO"], Hop::FileNumber),
 ];
 
@@ -113,8 +143,8 @@ pub struct Owners {
     by_socket: FxHashMap<Address, (usize, Owner)>,
     /// By the number of the descriptor.
     by_number: FxHashMap<i32, (usize, Owner)>,
-    /// Connections of libpq, each with a socket that cannot be told.
-    pub libpq: u64,
+    /// Connections of libraries in C.
+    pub native: BTreeMap<Library, NativeConnections>,
 }
 
 impl Owners {
@@ -213,7 +243,11 @@ impl Owners {
                 }
                 self.number(i64::from(fd), rule, owner);
             }
-            Hop::Libpq => self.libpq += 1,
+            Hop::Native(library) => {
+                let known = self.native.entry(*library).or_default();
+                known.count += 1;
+                known.ports.extend(ports(python, *library, address)?);
+            }
         }
         Ok(())
     }
@@ -221,6 +255,26 @@ impl Owners {
     fn number(&mut self, fd: i64, rule: usize, owner: Owner) {
         if let Some(fd) = i32::try_from(fd).ok().filter(|&fd| fd >= 0) {
             insert(&mut self.by_number, fd, rule, owner);
+        }
+    }
+}
+
+/// The ports of the server of a connection.
+fn ports(
+    python: &Python<'_>,
+    library: Library,
+    connection: Address,
+) -> Result<Vec<u16>, ObjectError> {
+    match library {
+        Library::Libpq => {
+            // psycopg 3 has it in an object of its own.
+            let inner = python.attribute(connection, "pgconn")?.found();
+            libpq::ports(python, inner.unwrap_or(connection))
+        }
+        Library::Libmysqlclient => {
+            let port = python.attribute(connection, "port")?.found();
+            let port = port.map(|port| python.small_integer(port)).transpose()?;
+            Ok(port.and_then(|port| u16::try_from(port).ok()).into_iter().collect())
         }
     }
 }
