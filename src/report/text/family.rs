@@ -15,8 +15,10 @@ use std::io::{self, Write};
 
 /// Servers shown.
 const SERVERS: usize = 10;
-/// Longest command shown.
-const COMMAND: usize = 40;
+/// Longest command shown, where the lines are not longer than usual.
+const COMMAND: usize = 32;
+/// Width of the columns before it.
+const BEFORE_COMMAND: usize = 76;
 /// Findings of one rule in other processes that are named.
 const OTHERS: usize = 8;
 /// Share of a server's limit from which on it is marked.
@@ -33,7 +35,7 @@ pub fn write(out: &mut impl Write, family: &FamilyDocument, width: usize) -> io:
         }
     }
     writeln!(out)?;
-    write_members(out, family)?;
+    write_members(out, family, width)?;
     for failure in &family.failures {
         let word = if failure.passed_over { "passed over" } else { "not looked at" };
         writeln!(out, "{WARN}{} {word}:{WARN:#} {}", failure.pid, escape(&failure.error))?;
@@ -92,13 +94,16 @@ fn join(found: Vec<Found<'_>>) -> Option<(Finding, String)> {
     Some((finding, format!("process {pid}")))
 }
 
-fn write_members(out: &mut impl Write, family: &FamilyDocument) -> io::Result<()> {
-    let headings = ["PID", "PYTHON", "MEMORY", "THREADS", "FDS", "OBJECTS", "GRAVEST", "COMMAND"];
+fn write_members(out: &mut impl Write, family: &FamilyDocument, width: usize) -> io::Result<()> {
+    let roles = family.reports.iter().any(|report| role(report).is_some());
+    let mut headings =
+        vec!["PID", "PYTHON", "MEMORY", "THREADS", "FDS", "OBJECTS", "GRAVEST", "ROLE", "COMMAND"];
+    headings.retain(|&heading| roles || heading != "ROLE");
     let mut rows = table::plain(&headings, &[0, 2, 3, 4, 5]);
     for report in &family.reports {
         let process = &report.process;
         let optional = |value: Option<u64>| value.map_or_else(|| "?".to_owned(), number);
-        rows.add_row(vec![
+        let mut row = vec![
             Cell::new(process.pid),
             Cell::new(escape(&process.python.version)),
             Cell::new(process.rss_bytes.map_or_else(|| "?".to_owned(), bytes)),
@@ -106,22 +111,47 @@ fn write_members(out: &mut impl Write, family: &FamilyDocument) -> io::Result<()
             Cell::new(number(report.open_descriptors())),
             Cell::new(number(report.objects)),
             Cell::new(gravest(report).map_or("-", Severity::name)),
-            Cell::new(command(report)),
-        ]);
+        ];
+        row.extend(roles.then(|| Cell::new(role(report).unwrap_or("-"))));
+        row.push(Cell::new(command(report, width)));
+        rows.add_row(row);
     }
     table::write(out, &rows)
+}
+
+/// What the process is to its server, as far as the server's objects tell.
+fn role(report: &ReportDocument) -> Option<&'static str> {
+    /// Kind, state (of any when there is none), role: the first that there is.
+    const ROLES: [(&str, &str, &str); 6] = [
+        ("gunicorn_worker", "running", "gunicorn worker"),
+        ("gunicorn_arbiter", "", "gunicorn master"),
+        ("celery_worker", "running", "celery worker"),
+        ("celery_worker", "inherited", "celery pool"),
+        ("uvicorn_supervisor", "", "uvicorn parent"),
+        ("uvicorn_server", "running", "uvicorn server"),
+    ];
+    let is = |kind: &str, state: &str| {
+        report.resources.get(kind).is_some_and(|kind| match state {
+            "" => kind.count > 0,
+            state => kind.states.get(state).is_some_and(|&count| count > 0),
+        })
+    };
+    ROLES.iter().find(|(kind, state, _)| is(kind, state)).map(|&(.., role)| role)
 }
 
 fn gravest(report: &ReportDocument) -> Option<Severity> {
     report.findings.iter().map(|finding| finding.severity).max()
 }
 
-fn command(report: &ReportDocument) -> String {
+/// The command line, without the folder of its program.
+fn command(report: &ReportDocument, width: usize) -> String {
     let line = report.process.cmdline.join(" ");
-    let line = escape(&line);
-    match line.char_indices().nth(COMMAND) {
+    let program = report.process.cmdline.first().map_or("", String::as_str);
+    let folder = program.rfind('/').map_or(0, |slash| slash + 1);
+    let line = escape(line.get(folder..).unwrap_or(&line)).into_owned();
+    match line.char_indices().nth(COMMAND.max(width.saturating_sub(BEFORE_COMMAND))) {
         Some((cut, _)) => format!("{}…", &line[..cut]),
-        None => line.into_owned(),
+        None => line,
     }
 }
 
