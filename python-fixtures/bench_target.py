@@ -6,6 +6,8 @@ Commands: gap reset, gap read, fork, census, frames, ping.
 import argparse
 import ctypes
 import random
+import resource
+import socket
 import threading
 
 import _fixture
@@ -47,6 +49,20 @@ def age(made):
         made[index] = fresh
 
 
+def connected(pairs):
+    """Both ends of so many connections on loopback, and the listener."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, soft + 2 * pairs), hard))
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(16)
+    made = [listener]
+    for _ in range(pairs):
+        made.append(socket.create_connection(listener.getsockname()))
+        made.append(listener.accept()[0])
+    return made
+
+
 def parked(gate, depth):
     if depth:
         parked(gate, depth - 1)
@@ -83,6 +99,7 @@ def main():
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--depth", type=int, default=20, help="calls on each thread's stack")
     parser.add_argument("--pad-mb", type=int, default=0, help="resident memory that holds no objects")
+    parser.add_argument("--sockets", type=int, default=0, help="connected TCP sockets, two for each connection")
     parser.add_argument("--ticker", help="path of the built pause_ticker.so")
     options = parser.parse_args()
 
@@ -91,6 +108,7 @@ def main():
         age(made)
     pad = bytearray(options.pad_mb << 20)
     pad[::4096] = b"\x01" * len(range(0, len(pad), 4096))
+    sockets = connected(options.sockets // 2)
     gate = threading.Event()
     threads = _fixture.start_threads(
         [("worker %d" % number, lambda: parked(gate, options.depth)) for number in range(options.threads)]
@@ -102,7 +120,8 @@ def main():
         ticker = Ticker(options.ticker)
         commands["gap"] = ticker.command
         commands["fork"] = ticker.fork
-    _fixture.serve({"objects": options.objects, "threads": options.threads, "pad_mb": options.pad_mb}, commands)
+    facts = {"objects": options.objects, "threads": options.threads, "pad_mb": options.pad_mb, "sockets": len(sockets)}
+    _fixture.serve(facts, commands)
 
 
 if __name__ == "__main__":

@@ -70,6 +70,7 @@ impl Contender {
             Self::Ours(["census", "--capture", "copy"]) => "pyattach --capture copy",
             Self::Ours(["census", "--capture", "fork"]) => "pyattach --capture fork",
             Self::Ours(["census", "--capture", "live"]) => "pyattach --capture live",
+            Self::Ours(["report", ..]) => "pyattach report",
             Self::Ours(_) => "pyattach",
             Self::PySpy(_) => "py-spy 0.4.3",
             Self::Pystack(_) => "pystack 1.7.2",
@@ -199,6 +200,14 @@ pub(crate) const ALL: &[Case] = &[
             Contender::BareCopy(Room::Fresh),
         ],
         rounds: (3, 0),
+        place: None,
+    },
+    Case {
+        name: "report",
+        title: "census and report, 1,000,000 objects and 2,000 sockets",
+        target: &["--objects", "1000000", "--sockets", "2000"],
+        contenders: &[Contender::Ours(&["census"]), Contender::Ours(&["report"])],
+        rounds: (15, 7),
         place: None,
     },
     modes!(

@@ -58,6 +58,7 @@ pub(crate) fn command(
 pub(crate) fn problem(contender: Contender, output: &str, target: &[&str]) -> Option<String> {
     let (word, least) = match contender {
         Contender::Ours(["census", ..]) => ("__main__.Record", 1),
+        Contender::Ours(["report", ..]) => ("FINDINGS", 1),
         // Every thread by its name; our text names eight of those that do the same, pystack none.
         Contender::Ours(["dump"]) => ("\"worker ", threads(target).min(8)),
         Contender::Ours(_) | Contender::PySpy(_) => ("\"worker ", threads(target)),

@@ -51,6 +51,11 @@ const MOST_MEMORY: f64 = 15.0;
 /// 5,000,000 objects against 1,000,000: linear, and a fifth on top.
 const LINEAR: f64 = 6.0;
 
+/// A report adds at most half to a census's time,
+const REPORT_WALL: f64 = 1.5;
+/// and nothing to its pause, which differs by this much from one run to the next.
+const REPORT_PAUSE: f64 = 1.2;
+
 /// Holds the results against the goals. Those without figures are left out.
 pub(crate) fn judge(results: &[Outcome]) -> Vec<Goal> {
     let mut goals = Vec::new();
@@ -71,6 +76,12 @@ pub(crate) fn judge(results: &[Outcome]) -> Vec<Goal> {
         if dump && !outcome.case.is_about_modes() {
             let what = format!("{}: peak memory, MB", outcome.case.title);
             add(&what, MOST_MEMORY, PEAK(ours));
+        }
+        if outcome.case.name == "report" {
+            let report = outcome.row("pyattach report");
+            let ratio = |figure: Figure| Some(figure(report?)? / figure(ours)?);
+            add("report / census: wall", REPORT_WALL, ratio(WALL));
+            add("report / census: pause", REPORT_PAUSE, ratio(PAUSE));
         }
         if outcome.case.name == "census-5m" {
             let small = results
