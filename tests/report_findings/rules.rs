@@ -127,3 +127,10 @@ fn threads_that_compute_wait_for_the_gil() {
         },
     );
 }
+
+/// A rule that judges the references between objects.
+fn is_of_the_graph(rule: &Value) -> bool {
+    ["task-never-woken", "future-never-resolved", "thread-never-woken", "open-but-unreachable"]
+        .iter()
+        .any(|one| rule == one)
+}
