@@ -3,7 +3,7 @@
 The names of those that nothing can ever wake begin with "lost", of others with "kept". Those that begin with "hidden" are
 lost as well, but C code that calls or iterates has references to them that cannot be told from those of a waker.
 
-READY: `threads`, `tasks` (names, of those that wait), `lost_futures`, `kept_futures` (addresses, hex, of some). Commands: ping.
+READY: `threads` (names), `tasks` (names by address), `lost_futures`, `kept_futures` (addresses, hex, of some). Commands: ping.
 """
 
 import asyncio
@@ -384,7 +384,7 @@ def garbage(loop, facts):
     del woken, late
     loop.run_until_complete(asyncio.sleep(0))
     facts["threads"] = [one.name for one in threading.enumerate() if one.name.startswith(("lost", "kept", "hidden"))]
-    facts["tasks"] = [one.get_name() for one in ALL if not one.done()]
+    facts["tasks"] = {hex(id(one)): one.get_name() for one in ALL if not one.done()}
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ pub mod doctor;
 mod documents;
 mod error;
 mod forked;
+mod graph;
 mod mode;
 mod resources;
 mod samples;

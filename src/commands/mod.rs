@@ -17,6 +17,7 @@ mod execution;
 mod export;
 mod failure;
 mod gc;
+mod graph;
 mod layout;
 mod man;
 mod output;
@@ -76,6 +77,7 @@ enum Command {
     Tasks(tasks::Tasks),
     Resources(resources::Resources),
     Why(why::Why),
+    Graph(graph::Graph),
     Exec(exec::Exec),
     Diagnose(diagnose::Diagnose),
     Tracemalloc(tracemalloc::Tracemalloc),
@@ -113,6 +115,7 @@ pub fn main() -> ExitCode {
         Command::Tasks(command) => command.run(),
         Command::Resources(command) => command.run(),
         Command::Why(command) => command.run(),
+        Command::Graph(command) => command.run(),
         Command::Exec(command) => command.run(),
         Command::Diagnose(command) => command.run(),
         Command::Tracemalloc(command) => command.run(),

@@ -12,6 +12,7 @@ pub mod dump;
 pub mod exec;
 pub mod file;
 pub mod findings;
+pub mod heap;
 pub mod holders;
 pub mod injector;
 pub mod keep;

@@ -14,6 +14,7 @@ pub mod names;
 mod objects;
 pub mod paths;
 mod plan;
+mod reference_names;
 mod size;
 mod states;
 pub mod waiting;
@@ -21,6 +22,7 @@ mod window;
 
 pub use build::build;
 pub use label::{Kind, Label, MAX_PLACE};
+pub use reference_names::ReferenceName;
 
 use crate::cpython::{Frame, Type};
 use crate::memory::Address;

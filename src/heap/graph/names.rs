@@ -86,7 +86,7 @@ pub struct Step {
 /// Reads names for one graph.
 pub struct Names<'n, 'm> {
     python: &'n Python<'m>,
-    graph: &'n Graph,
+    pub(super) graph: &'n Graph,
     modules: Vec<Node>,
     fields: FxHashMap<(u32, u64), Option<String>>,
     tables: FxHashMap<Node, Option<DictTable>>,
@@ -248,7 +248,7 @@ impl<'n, 'm> Names<'n, 'm> {
 
     /// The name of the word at `place` in instances of a class: that of a slot or member, or of
     /// a field that we know.
-    fn field_name(&mut self, from: Node, class: &Type, place: u64) -> Option<String> {
+    pub(super) fn field_name(&mut self, from: Node, class: &Type, place: u64) -> Option<String> {
         let number = self.graph.type_number(from)?;
         if let Some(known) = self.fields.get(&(number, place)) {
             return known.clone();
@@ -363,7 +363,7 @@ impl<'n, 'm> Names<'n, 'm> {
     }
 
     /// The name of a local variable of a frame, frame object, generator or coroutine.
-    fn local(&self, node: Node, place: u64) -> Option<String> {
+    pub(super) fn local(&self, node: Node, place: u64) -> Option<String> {
         let slot = usize::try_from(place).ok()?;
         if let Some(Special::Frame { frame, .. }) = self.graph.special(node) {
             return self.python.slot_name(&frame.code, slot);
@@ -396,12 +396,12 @@ impl<'n, 'm> Names<'n, 'm> {
     }
 
     /// The text of the key of an entry.
-    fn key_text(&mut self, dict: Node, place: u64) -> Option<String> {
+    pub(super) fn key_text(&mut self, dict: Node, place: u64) -> Option<String> {
         self.python.text(self.key(dict, place)?, MAX_NAME).ok()
     }
 
     /// The key of an entry when it is a name: anything else may be data.
-    fn plain_key(&mut self, dict: Node, place: u64) -> Option<String> {
+    pub(super) fn plain_key(&mut self, dict: Node, place: u64) -> Option<String> {
         let key = self.python.text(self.key(dict, place)?, MAX_KEY + 1).ok()?;
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
         let begins = key.starts_with(|c: char| c.is_alphabetic() || c == '_');
@@ -433,7 +433,7 @@ impl<'n, 'm> Names<'n, 'm> {
     }
 
     /// The name of an attribute that is kept inside the instance.
-    fn shared_key(&self, instance: Node, place: u64) -> Option<String> {
+    pub(super) fn shared_key(&self, instance: Node, place: u64) -> Option<String> {
         let class = self.graph.class(instance)?;
         let entries = self.python.keys_table(class.cached_keys).ok()?.entries;
         self.python.text(self.entry(&entries, place)?, MAX_NAME).ok()
@@ -442,6 +442,11 @@ impl<'n, 'm> Names<'n, 'm> {
     /// The name of a node's type.
     pub fn class_name(&self, node: Node) -> String {
         self.graph.class(node).map_or_else(String::new, |class| class.name().to_owned())
+    }
+
+    /// True for the dict `sys.modules`.
+    pub fn is_modules(&self, node: Node) -> bool {
+        self.modules.contains(&node)
     }
 
     /// True for classes.

@@ -19,4 +19,4 @@ pub use model::{
     Circumstances, Figures, MAX_PLACES, Moment, ObjectFigures, Place, Snapshot, Summary,
 };
 pub use read::{KnownNames, SnapshotFile, TypeTable};
-pub use write::{UNFINISHED, save_bytes};
+pub use write::{UNFINISHED, save_bytes, save_with};

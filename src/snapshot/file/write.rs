@@ -74,6 +74,15 @@ impl Snapshot {
 
 /// The same for any bytes.
 pub fn save_bytes(path: &Path, bytes: &[u8], replace: bool) -> Result<(), FileError> {
+    save_with(path, replace, |file| file.write_all(bytes))
+}
+
+/// The same for what `write` writes.
+pub fn save_with(
+    path: &Path,
+    replace: bool,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), FileError> {
     let folder = match path.parent() {
         Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
         Some(folder) => folder,
@@ -86,7 +95,7 @@ pub fn save_bytes(path: &Path, bytes: &[u8], replace: bool) -> Result<(), FileEr
         .permissions(Permissions::from_mode(0o600))
         .tempfile_in(folder)
         .map_err(|source| failed(path, plain(source)))?;
-    file.write_all(bytes).map_err(|source| failed(path, plain(source)))?;
+    write(file.as_file_mut()).map_err(|source| failed(path, source))?;
     file.as_file().sync_all().map_err(|source| failed(path, source))?;
     let kept = if replace { file.persist(path) } else { file.persist_noclobber(path) };
     match kept {

@@ -8,12 +8,14 @@
 mod group;
 mod owner;
 mod proven;
+mod rows;
 mod select;
 mod sites;
 mod threads;
 mod weight;
 
 pub use owner::{Definition, Place};
+pub use rows::{Identity, Labels, rows};
 pub use select::Wanted;
 
 use super::Problem;
