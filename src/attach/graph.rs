@@ -46,8 +46,8 @@ impl Target {
 
 /// Where what never moves lies: the executable, and the end of the main thread's stack.
 fn identity(maps: &[Mapping]) -> Identity {
-    let low = maps.iter().map(|mapping| mapping.start).min();
-    let stack = maps.iter().find(|mapping| mapping.path == "[stack]");
+    let low = maps.iter().filter(|mapping| mapping.inode != 0).map(|mapping| mapping.start).min();
+    let stack = maps.iter().find(|mapping| mapping.path.as_os_str() == "[stack]");
     let high = stack.or(maps.last()).map(|mapping| mapping.end);
     Identity { low: low.unwrap_or(0), high: high.unwrap_or(0) }
 }

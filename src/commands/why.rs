@@ -8,7 +8,7 @@ use super::output::{print_json, print_text};
 use super::pattern::Pattern;
 use super::progress::Progress;
 use crate::attach::{Target, Wanted, WhyOptions};
-use crate::report::{dot, text};
+use crate::report::{dot, folded, text};
 use crate::resources::Catalog;
 
 /// Groups shown unless `--all` says otherwise.
@@ -36,18 +36,47 @@ pub(super) struct Why {
     /// Write a drawing of the paths in the DOT language of Graphviz
     #[arg(long, conflicts_with = "json")]
     dot: bool,
+    /// Write the paths as folded stacks, for flame graphs, by the number of objects or by the
+    /// bytes that go with them
+    #[arg(
+        long,
+        value_name = "WEIGHT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "count",
+        conflicts_with_all = ["json", "dot"]
+    )]
+    folded: Option<Weight>,
     #[command(flatten)]
     catalog: CatalogFiles,
     #[command(flatten)]
     capture: Capture,
 }
 
+/// What flames measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Weight {
+    /// Objects
+    Count,
+    /// Bytes that would be free without them
+    Bytes,
+}
+
+impl From<Weight> for folded::Weight {
+    fn from(weight: Weight) -> Self {
+        match weight {
+            Weight::Count => Self::Count,
+            Weight::Bytes => Self::Bytes,
+        }
+    }
+}
+
 impl Why {
     pub(super) fn run(self) -> CommandResult {
         let catalog = self.catalog.load()?;
         let wanted = parse(&self.selector, &catalog)?;
-        let show =
-            WhyOptions { groups: if self.all { usize::MAX } else { SHOWN }, depth: self.depth };
+        let all = self.all || self.folded.is_some();
+        let show = WhyOptions { groups: if all { usize::MAX } else { SHOWN }, depth: self.depth };
         let progress = Progress::start(format!("reading the heap of process {}", self.pid));
         let target = Target::open(self.pid)?;
         let options = self.capture.options();
@@ -55,6 +84,8 @@ impl Why {
         drop(progress);
         if self.capture.json {
             print_json(&document, false)?;
+        } else if let Some(weight) = self.folded {
+            print_text(|mut out| folded::write(&mut out, &document, weight.into()))?;
         } else if self.dot {
             print_text(|mut out| dot::write(&mut out, &document))?;
         } else {

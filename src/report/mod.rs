@@ -5,6 +5,7 @@
 pub mod csv;
 pub mod dot;
 pub mod escape;
+pub mod folded;
 pub mod heapsnapshot;
 pub mod html;
 pub mod json;

@@ -89,7 +89,7 @@ pub struct HolderGroup {
     pub count: u64,
     /// Objects that were asked for.
     pub total: u64,
-    /// What the path begins at: "module", "thread", "class", "interpreter", "c".
+    /// What the path begins at: "module", "thread", "event_loop", "class", "interpreter", "c".
     pub root: String,
     /// From the root to the objects.
     pub steps: Vec<PathStep>,

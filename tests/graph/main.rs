@@ -5,5 +5,6 @@ mod support;
 
 mod damage;
 mod edges;
+mod export;
 mod wakers;
 mod why;

@@ -40,6 +40,8 @@ pub enum StepKind {
     Local,
     /// A thread.
     Thread,
+    /// An event loop, with what it will call.
+    EventLoop,
     /// A frame.
     Frame,
     /// A reference without a name.
@@ -64,6 +66,7 @@ impl StepKind {
             Self::Closure => "closure",
             Self::Local => "local",
             Self::Thread => "thread",
+            Self::EventLoop => "event_loop",
             Self::Frame => "frame",
             Self::Field => "field",
             Self::Interpreter => "interpreter",
@@ -216,7 +219,7 @@ impl<'n, 'm> Names<'n, 'm> {
         let owner_is_class = self.is_class(owner);
         let kind = match () {
             () if self.is_class(node) => StepKind::Class,
-            () if is_module && self.code_of(node).is_some() => StepKind::Function,
+            () if is_module && self.is_function(node) => StepKind::Function,
             () if is_module => StepKind::Global,
             () => StepKind::Attribute,
         };
@@ -237,6 +240,9 @@ impl<'n, 'm> Names<'n, 'm> {
             ("builtins.cell", _) | ("builtins.function", Some("__closure__")) => return None,
             ("builtins.method", Some("__func__")) => return None,
             (_, Some(name)) => format!(".{name}"),
+            ("builtins.traceback", None) if self.class_name(node) == "builtins.traceback" => {
+                ".tb_next".to_owned()
+            }
             (_, None) => match self.class_name(node).as_str() {
                 "builtins.traceback" => ".__traceback__".to_owned(),
                 _ => format!("(inside {})", short(class.name())),
@@ -278,7 +284,11 @@ impl<'n, 'm> Names<'n, 'm> {
             known.push((future.exception.offset, "_exception"));
         }
         if class.name() == "builtins.function" {
-            known.push((structs.function.closure.offset, "__closure__"));
+            let closure = structs.function.closure.offset;
+            known.push((closure, "__closure__"));
+            // They come before it, in every version (Include/cpython/funcobject.h).
+            known.push((closure.saturating_sub(8), "__kwdefaults__"));
+            known.push((closure.saturating_sub(16), "__defaults__"));
         }
         if self.python.is_weak_reference(class) {
             known.push((structs.weakref.referent.end(), "__callback__"));
@@ -354,6 +364,11 @@ impl<'n, 'm> Names<'n, 'm> {
             }
             _ => None,
         }
+    }
+
+    fn is_function(&self, node: Node) -> bool {
+        let class = self.graph.class(node);
+        class.is_some_and(|class| matches!(class.name(), "builtins.function" | "builtins.method"))
     }
 
     fn is_suspended(&self, node: Node) -> bool {
@@ -442,6 +457,24 @@ impl<'n, 'm> Names<'n, 'm> {
     /// The name of a node's type.
     pub fn class_name(&self, node: Node) -> String {
         self.graph.class(node).map_or_else(String::new, |class| class.name().to_owned())
+    }
+
+    /// What an event loop will call, by the step that leads there: it is a root of its own,
+    /// whoever has the loop. Of uvloop's only what its struct has is known.
+    pub fn of_event_loop(&self, node: Node, step: &Step) -> Option<&'static str> {
+        let class = self.graph.class(node)?;
+        let handles = match step.text.as_str() {
+            "._ready" => "ready handles",
+            "._scheduled" => "scheduled handles",
+            "._selector" => "selector",
+            "._signal_handlers" => "signal handlers",
+            _ if step.kind == StepKind::Field && class.name().starts_with("uvloop.") => {
+                "(inside uvloop)"
+            }
+            _ => return None,
+        };
+        let is_loop = self.python.is_subtype(class, "asyncio.events.AbstractEventLoop");
+        is_loop.then_some(handles)
     }
 
     /// True for the dict `sys.modules`.

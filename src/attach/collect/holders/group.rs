@@ -231,7 +231,15 @@ impl Trie<'_, '_, '_> {
         while let Some(node) = chain.pop() {
             let fan_out = &self.fan_out;
             let literal = |dict: Node| fan_out.get(&dict).is_none_or(|&keys| keys <= LITERAL_KEYS);
-            if let Some(step) = self.names.step(self.paths, node, &literal) {
+            if let Some(mut step) = self.names.step(self.paths, node, &literal) {
+                let from = self.paths.parent(node).map(|(from, _)| from);
+                let handles = from.and_then(|from| self.names.of_event_loop(from, &step));
+                if let (Some(from), Some(handles)) = (from, handles) {
+                    let text = "event loop".to_owned();
+                    let kind = StepKind::EventLoop;
+                    path = self.add(0, Step { kind, text, inferred: false }, from);
+                    step.text = handles.to_owned();
+                }
                 path = self.add(path, step, node);
             }
             self.of_node.insert(node, path);
