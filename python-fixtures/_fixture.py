@@ -83,6 +83,25 @@ def census_with_frozen():
     return describe_counts(counts, total)
 
 
+def collector():
+    """What `gc` says of the collector, set to what no program has by default, and switched off so that it stays so."""
+    gc.disable()
+    gc.set_threshold(901, 13, 17)
+    settle()
+    if not gc.garbage:
+        gc.garbage.extend([None] * 3)
+    gc.collect(1)
+    for _ in range(3):
+        gc.collect(0)
+    return {
+        "enabled": gc.isenabled(),
+        "thresholds": gc.get_threshold(),
+        "stats": gc.get_stats(),
+        "garbage": len(gc.garbage),
+        "counts": gc.get_count(),
+    }
+
+
 def sizes():
     """Of the instances of each type that the collector tracks: the sum of sys.getsizeof(), and the distance of new ones."""
     by_type = {}
@@ -262,6 +281,7 @@ def serve(facts, commands, settled=None):
     commands = dict(commands)
     commands.setdefault("ping", lambda: {"pong": os.getpid()})
     commands.setdefault("census", census)
+    commands.setdefault("collector", collector)
     commands.setdefault("frames", frames)
     commands.setdefault("sizes", sizes)
     # Whatever json makes once, it makes now. Not `frames`: it would give every frame here a frame object, and from 3.11 on

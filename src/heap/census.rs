@@ -1,5 +1,6 @@
 //! Counting tracked objects by type.
 
+use super::collector::CollectorState;
 use super::generations::{GcState, collectors};
 use super::size::Sizing;
 use super::walk::{Break, TrackedObject, walk};
@@ -37,6 +38,8 @@ pub struct CollectorCount {
     pub generations: Vec<u64>,
     /// Objects of the permanent generation.
     pub permanent: u64,
+    /// What it is set to, and what it did.
+    pub state: CollectorState,
 }
 
 /// What the lists of all interpreters hold.
@@ -108,11 +111,16 @@ fn take_one(
     census: &mut Census,
 ) -> Result<(), ObjectError> {
     census.collecting |= state.collecting;
+    let settings = match state.generations.first() {
+        Some(first) => CollectorState::read(python, state.address, first.head)?,
+        None => CollectorState::default(),
+    };
     let mut count = CollectorCount {
         interpreter,
         collecting: state.collecting,
         generations: Vec::new(),
         permanent: 0,
+        state: settings,
     };
     for generation in &state.generations {
         let before = census.objects;

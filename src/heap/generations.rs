@@ -18,6 +18,8 @@ pub struct Generation {
 /// The collector of one interpreter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GcState {
+    /// Where it is.
+    pub address: Address,
     /// A collection is running: objects may be on lists that cannot be found from outside.
     pub collecting: bool,
     /// The generations and the permanent one (`gc.freeze()`; from 3.12 also immortal objects).
@@ -43,6 +45,7 @@ impl GcState {
             .collect();
         generations.push(Generation { number: None, head: fields.permanent.at(address) });
         Ok(Self {
+            address,
             collecting: fields.collecting.read(memory, address)? != 0,
             generations,
             tracked: fields.heap_size.map(|field| field.read(memory, address)).transpose()?,

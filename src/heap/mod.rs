@@ -5,6 +5,7 @@
 //! not ask how the memory was captured: a list that does not close is reported, not repaired.
 
 pub mod census;
+pub mod collector;
 pub mod generations;
 pub mod graph;
 pub mod size;

@@ -276,6 +276,29 @@ structs! {
         req collecting = ["collecting"];
         /// Number of tracked objects, kept by the collector itself, 3.14+.
         opt heap_size = ["heap_size"];
+        req enabled = ["enabled"];
+        /// Three records; from 3.15 on a pointer to `gc_stats`.
+        req generation_stats = ["generation_stats"];
+        /// The list `gc.garbage`, or null.
+        req garbage = ["garbage"];
+    }
+    /// `struct gc_generation_stats`.
+    req gc_generation_stats: GcGenerationStats = ["gc_generation_stats"] {
+        req collections = ["collections"];
+        req collected = ["collected"];
+        req uncollectable = ["uncollectable"];
+    }
+    /// `struct gc_stats`, 3.15+: rings of records, the newest at `index`.
+    opt gc_stats: GcStats = ["gc_stats"] {
+        req young_items = ["young.items"];
+        req young_index = ["young.index"];
+        /// A ring for the middle generation and one for the old one.
+        req old = ["old"];
+    }
+    /// One ring of the older generations.
+    opt gc_old_stats: GcOldStats = ["gc_old_stats_buffer"] {
+        req items = ["items"];
+        req index = ["index"];
     }
     /// `struct gc_generation`.
     req gc_generation: GcGeneration = ["gc_generation"] {

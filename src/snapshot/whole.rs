@@ -71,7 +71,7 @@ pub struct SameProcess {
 }
 
 /// A collector.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CollectorRow {
     /// Its interpreter.
     pub interpreter: i64,
@@ -84,6 +84,32 @@ pub struct CollectorRow {
     pub generations: Vec<u64>,
     /// Objects of the permanent generation.
     pub permanent: u64,
+    /// `gc.isenabled()`; `null` here and below: could not be read.
+    #[serde(default)]
+    pub enabled: Option<bool>,
+    /// `gc.get_threshold()`
+    #[serde(default)]
+    pub thresholds: Option<Vec<i64>>,
+    /// `gc.get_count()`
+    #[serde(default)]
+    pub counts: Option<Vec<i64>>,
+    /// `gc.get_stats()`
+    #[serde(default)]
+    pub stats: Option<Vec<CollectionsRow>>,
+    /// `len(gc.garbage)`
+    #[serde(default)]
+    pub garbage: Option<u64>,
+}
+
+/// What the collections of one generation did since the interpreter began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectionsRow {
+    /// How many there were.
+    pub collections: u64,
+    /// Objects that were garbage.
+    pub collected: u64,
+    /// Objects that were garbage and could not be collected.
+    pub uncollectable: u64,
 }
 
 /// What has a resource at hand.

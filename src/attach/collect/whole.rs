@@ -8,11 +8,12 @@ use super::usage::Usage;
 use super::{Problem, census, dump, sockets, tasks};
 use crate::cpython::{Frame, Interpreter, LocalKind, Python, Runtime, Value, ValueLimits};
 use crate::heap::census::{self as walk, Census};
+use crate::heap::collector::Collections;
 use crate::memory::Address;
 use crate::process::{Descriptor, Mapping};
 use crate::resources::{Catalog, Describer, Detail, SocketFacts};
 use crate::snapshot::census::ObjectTotals;
-use crate::snapshot::whole::{CollectorRow, User, WorkerRow};
+use crate::snapshot::whole::{CollectionsRow, CollectorRow, User, WorkerRow};
 use crate::snapshot::{Held, ResourceRow, ResourceSummary};
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
@@ -220,8 +221,18 @@ fn collectors(census: &Census) -> Vec<CollectorRow> {
         enabled: None,
         generations: count.generations.clone(),
         permanent: count.permanent,
+        enabled: count.state.enabled,
+        thresholds: count.state.thresholds.clone(),
+        counts: count.state.counts.clone(),
+        stats: count.state.collections.as_ref().map(|all| all.iter().map(stats).collect()),
+        garbage: count.state.garbage,
     };
     census.collectors.iter().map(row).collect()
+}
+
+fn stats(of: &Collections) -> CollectionsRow {
+    let &Collections { collections, collected, uncollectable } = of;
+    CollectionsRow { collections, collected, uncollectable }
 }
 
 /// What tells the turns of asyncio's own loops apart: the local variable `end_time`, the clock at
