@@ -94,7 +94,7 @@ impl Process {
     /// # Errors
     /// Gone, reused, or no permission (needs the same rights as ptrace).
     pub fn descriptors(&self) -> Result<Vec<Descriptor>, ProcessError> {
-        let what = "listing its file descriptors";
+        let what = super::error::LISTING;
         let path = format!("/proc/{}/fd", self.pid);
         let folder = File::open(&path).map_err(|e| self.io(what, e))?;
         let entries = std::fs::read_dir(&path).map_err(|e| self.io(what, e))?;

@@ -4,6 +4,9 @@ use std::io;
 
 use thiserror::Error;
 
+/// What is done when descriptors are listed.
+pub(super) const LISTING: &str = "listing its file descriptors";
+
 /// Why a question about a process has no answer. The variants differ in what the user can do.
 #[derive(Debug, Error)]
 pub enum ProcessError {
@@ -91,6 +94,12 @@ impl ProcessError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
+            // The kernel goes by the folder's owner here, not by who may trace.
+            Self::Denied { what, .. } if what == LISTING => Some(
+                "run as the process's user, or with CAP_DAC_READ_SEARCH beside CAP_SYS_PTRACE; in \
+                 a container: --cap-add=SYS_PTRACE --cap-add=DAC_READ_SEARCH"
+                    .to_owned(),
+            ),
             Self::Denied { pid, .. } => Some(denied_hint(*pid)),
             Self::Traced { tracer, name, .. } => Some(if *tracer == 0 {
                 "the tracer is in another PID namespace; end it there (a debugger, strace, or \

@@ -246,7 +246,7 @@ impl Process {
     /// # Errors
     /// Gone, reused, or no permission.
     pub fn fd_count(&self) -> Result<usize, ProcessError> {
-        let what = "listing its file descriptors";
+        let what = error::LISTING;
         let path = format!("/proc/{}/fd", self.pid);
         let entries = std::fs::read_dir(path).map_err(|e| self.io(what, e))?;
         let count = entries.filter(Result::is_ok).count();
