@@ -1,6 +1,7 @@
 //! `--html FILE`: the answer as a page.
 
 use super::failure::{Code, Failure};
+use super::series::is_snapshot;
 use crate::report::html;
 use crate::report::html::series::Series;
 use crate::snapshot::file::save_bytes;
@@ -69,6 +70,12 @@ fn save<E: std::error::Error + 'static>(
     path: &Path,
     page: Result<String, E>,
 ) -> Result<(), Failure> {
+    // Two names beside each other on a command line are soon mixed up.
+    if is_snapshot(path) {
+        let error = format!("{} has the name of a snapshot, not of a page", path.display());
+        let failure = Failure::new(error, Code::Usage);
+        return Err(failure.with_hint("the name behind --html is that of the page".to_owned()));
+    }
     let page = page.map_err(|error| Failure::new(error, Code::Usage))?;
     Ok(save_bytes(path, page.as_bytes(), true)?)
 }

@@ -1,5 +1,6 @@
 //! The report: what a process holds against its limits, and what is wrong with it.
 
+use super::file::Moment;
 use super::findings::{Diagnosis, Finding, NotJudged};
 use super::sockets::SocketsSummary;
 use super::whole::{ResourceLimits, Whole};
@@ -16,6 +17,9 @@ pub struct ReportDocument {
     pub pyattach: &'static str,
     /// The process.
     pub process: ProcessInfo,
+    /// The file it is made from; not there when the process was looked at just now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stored: Option<Stored>,
     /// How it was captured.
     pub capture: CaptureInfo,
     /// Tracked objects.
@@ -36,6 +40,21 @@ pub struct ReportDocument {
     pub findings: Vec<Finding>,
     /// What could not be judged.
     pub not_judged: Vec<NotJudged>,
+}
+
+/// Where and when a stored capture was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stored {
+    /// The file.
+    pub path: String,
+    /// When it was taken.
+    pub taken: Moment,
+    /// The machine's name.
+    pub host: Option<String>,
+    /// Version of pyattach that took it.
+    pub pyattach: String,
+    /// What of the file is not whole.
+    pub damage: Vec<String>,
 }
 
 /// How many child processes there are.
@@ -66,6 +85,7 @@ impl ReportDocument {
             schema: Self::SCHEMA,
             pyattach: VERSION,
             process: whole.process.clone(),
+            stored: None,
             capture: whole.capture.clone(),
             objects: whole.objects.total,
             resources: whole.kinds.clone(),

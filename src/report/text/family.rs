@@ -30,6 +30,9 @@ pub fn write(out: &mut impl Write, family: &FamilyDocument, width: usize) -> io:
     let noun = if count == 1 { "process" } else { "processes" };
     writeln!(out, "{BOLD}{} Python {noun}{BOLD:#}", number(count))?;
     for report in &family.reports {
+        for damage in report.stored.iter().flat_map(|stored| &stored.damage) {
+            writeln!(out, "{WARN}damaged:{WARN:#} {}: {}", report.process.pid, escape(damage))?;
+        }
         for note in &report.capture.notes {
             writeln!(out, "{WARN}note:{WARN:#} {}: {}", report.process.pid, escape(note))?;
         }

@@ -1,11 +1,11 @@
 //! The report as text: what the process holds, what is wrong with it.
 
 use super::findings::{counts, wrapped, write as write_findings, write_not_judged};
-use super::style::{BOLD, DIM};
+use super::style::{BOLD, DIM, WARN};
 use super::units::number;
 use super::{header, table};
 use crate::report::escape::escape;
-use crate::snapshot::report::ReportDocument;
+use crate::snapshot::report::{ReportDocument, Stored};
 use crate::snapshot::{Number, ResourceSummary};
 use comfy_table::{Cell, Table};
 use std::io::{self, Write};
@@ -28,6 +28,9 @@ const MINOR: [&str; 9] = [
 
 /// Writes a report in lines of about `width` characters.
 pub fn write(out: &mut impl Write, report: &ReportDocument, width: usize) -> io::Result<()> {
+    if let Some(stored) = &report.stored {
+        write_stored(out, stored)?;
+    }
     header::write_process(out, &report.process, &report.capture)?;
     let mut rows = heading();
     let limit = report.limits.descriptors.map_or_else(|| "?".to_owned(), number);
@@ -60,6 +63,17 @@ pub fn write(out: &mut impl Write, report: &ReportDocument, width: usize) -> io:
     let not_judged: Vec<_> = report.not_judged.iter().map(|one| (one, None)).collect();
     write_not_judged(out, &not_judged, width)?;
     writeln!(out, "{DIM}{}{DIM:#}", header::how(&report.capture))
+}
+
+/// Which file, of when and where, and what of it is missing.
+fn write_stored(out: &mut impl Write, stored: &Stored) -> io::Result<()> {
+    let host = stored.host.as_ref().map(|host| format!(" on {}", escape(host))).unwrap_or_default();
+    let (path, at) = (escape(&stored.path), escape(&stored.taken.at));
+    writeln!(out, "{DIM}stored capture of {at}{host}, from {path}{DIM:#}")?;
+    for damage in &stored.damage {
+        writeln!(out, "{WARN}damaged:{WARN:#} {}", escape(damage))?;
+    }
+    Ok(())
 }
 
 /// The table's headings.
