@@ -1,5 +1,6 @@
-//! A series as comma-separated values: one row for each capture and series.
+//! A series as comma-separated values.
 
+use super::rows::rows;
 use crate::snapshot::TrendDocument;
 use std::io::Write;
 
@@ -18,33 +19,24 @@ pub const COLUMNS: [&str; 11] = [
     "verdict",
 ];
 
-/// Writes every known value of every series, processes and series in the document's order.
+/// Writes all rows.
 pub fn write(out: impl Write, document: &TrendDocument) -> csv::Result<()> {
     let mut writer = csv::Writer::from_writer(out);
     writer.write_record(COLUMNS)?;
-    for process in &document.processes {
-        let host = process.host.as_deref().unwrap_or_default();
-        let pid = process.same.pid.to_string();
-        let start = process.same.start_ticks.to_string();
-        for row in &process.series {
-            let family = format!("{:?}", row.family).to_lowercase();
-            for (time, value) in process.times.iter().zip(&row.values) {
-                let Some(value) = value else { continue };
-                writer.write_record([
-                    &time.to_string(),
-                    host,
-                    &process.same.boot_id,
-                    &pid,
-                    &start,
-                    &process.process.python.version,
-                    &family,
-                    &row.name,
-                    row.unit,
-                    &value.to_string(),
-                    row.verdict.name(),
-                ])?;
-            }
-        }
+    for row in rows(document) {
+        writer.write_record([
+            &row.taken_ms.to_string(),
+            row.host.unwrap_or_default(),
+            row.boot_id,
+            &row.pid.to_string(),
+            &row.start_ticks.to_string(),
+            row.python,
+            row.family,
+            row.name,
+            row.unit,
+            &row.value.to_string(),
+            row.verdict,
+        ])?;
     }
     writer.flush()?;
     Ok(())

@@ -10,7 +10,9 @@ pub mod heapsnapshot;
 pub mod html;
 pub mod json;
 pub mod junit;
+pub mod parquet;
 pub mod prometheus;
+pub mod rows;
 pub mod sarif;
 pub mod text;
 

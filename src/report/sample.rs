@@ -1,7 +1,9 @@
 //! A capture made by hand, with names that mean harm, for the tests of this layer.
 
-use crate::snapshot::Whole;
+use crate::snapshot::file::Moment;
 use crate::snapshot::findings::Diagnosis;
+use crate::snapshot::trend::{Family, ProcessTrend, SeriesRow, TrendDocument, Verdict};
+use crate::snapshot::{VERSION, Whole};
 use serde_json::json;
 
 /// What acts on a page, a terminal or a line of metrics, if it is not escaped.
@@ -101,4 +103,54 @@ pub(super) fn diagnosis() -> Diagnosis {
         "not_judged": [{"rule": "blocked-loop", "reason": HOSTILE}]
     });
     serde_json::from_value(value).unwrap()
+}
+
+/// Verdicts on two processes; what could not be read is missing.
+pub(super) fn trend() -> TrendDocument {
+    let series = |family, name: &str, values: &[Option<f64>]| SeriesRow {
+        family,
+        name: name.to_owned(),
+        unit: "count",
+        verdict: Verdict::Growing,
+        apart: None,
+        numbers: None,
+        first: None,
+        last: None,
+        limit: None,
+        exhaustion: None,
+        members: None,
+        values: values.to_vec(),
+    };
+    let process = |pid: i32| {
+        let whole = whole(1);
+        let moment = |unix_ms| Moment { at: whole.taken.clone(), unix_ms, since_boot_ms: None };
+        ProcessTrend {
+            same: crate::snapshot::whole::SameProcess { pid, ..whole.same.clone() },
+            host: Some(HOSTILE.to_owned()),
+            first: moment(1_700_000_000_000),
+            last: moment(1_700_000_120_000),
+            process: whole.process,
+            hours: 1.0 / 30.0,
+            captures: 3,
+            incomplete: 0,
+            total_pause_ms: 3.0,
+            longest_pause_ms: 1.0,
+            times: (0..3).map(|minute| 1_700_000_000_000 + minute * 60_000).collect(),
+            series: vec![
+                series(Family::Resource, "socket", &[Some(1.0), None, Some(3.0)]),
+                series(Family::Type, HOSTILE, &[Some(1e15), Some(0.5), Some(0.0)]),
+                series(Family::Memory, "resident, \"memory\"", &[None, None, Some(1e18)]),
+            ],
+            not_shown: Default::default(),
+            changes: Vec::new(),
+            notes: Vec::new(),
+        }
+    };
+    TrendDocument {
+        schema: TrendDocument::SCHEMA,
+        pyattach: VERSION,
+        files: 6,
+        damaged: Vec::new(),
+        processes: vec![process(4711), process(4712)],
+    }
 }

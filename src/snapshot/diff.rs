@@ -6,7 +6,7 @@
 
 use super::file::Moment;
 use super::trend::{Apart, Change, DamagedFile, Family, Members, OF_MODULES, gather};
-use super::whole::SameProcess;
+use super::whole::{CollectorRow, SameProcess};
 use super::{FileError, ProcessInfo, VERSION};
 use gather::{Capture, Series};
 use serde::Serialize;
@@ -141,7 +141,7 @@ pub fn diff(old: &Path, new: &Path) -> Result<DiffDocument, FileError> {
     let relation = relation(before, after);
     let hours = hours(before, after).filter(|&hours| hours > 0.0);
     let mut series = gather::of_summaries(&captures);
-    let types = gather::of_types(&captures, &mut damaged);
+    let types = gather::of_types(&captures, false, &mut damaged);
     let imported = types.iter().any(|series| series.name == OF_MODULES[0] && grew(series));
     series.extend(types);
 
@@ -219,10 +219,39 @@ fn notes(before: &Capture, after: &Capture, relation: Relation, hours: Option<f6
     if !(before.sound && after.sound) {
         notes.push("one of the captures is incomplete: its counts are left out".to_owned());
     }
+    if relation == Relation::Process {
+        notes.extend(collector(&before.summary.collectors, &after.summary.collectors));
+    }
     if hours.is_none() && relation == Relation::Process {
         notes.push("the second file is not newer than the first".to_owned());
     }
     notes
+}
+
+/// What the collector did in between: without it, garbage looks like growth.
+fn collector(before: &[CollectorRow], after: &[CollectorRow]) -> Option<String> {
+    if after.iter().any(|collector| collector.enabled == Some(false)) {
+        let off = "the garbage collector is switched off: what is in reference cycles stays";
+        return Some(off.to_owned());
+    }
+    let mut sums = Vec::new();
+    let mut collected = 0;
+    for now in after {
+        let then = before.iter().find(|then| then.interpreter == now.interpreter)?;
+        let pairs = then.stats.as_ref()?.iter().zip(now.stats.as_ref()?);
+        for (generation, (then, now)) in pairs.enumerate() {
+            sums.resize(sums.len().max(generation + 1), 0);
+            let sum = sums.get_mut(generation)?;
+            *sum += now.collections.checked_sub(then.collections)?;
+            collected += now.collected.checked_sub(then.collected)?;
+        }
+    }
+    let old = *sums.last()?;
+    let others: u64 = sums.iter().rev().skip(1).sum();
+    Some(format!(
+        "the garbage collector looked at the oldest objects {old} times in between, at younger \
+         ones {others} times, and freed {collected}"
+    ))
 }
 
 fn grew(series: &Series) -> bool {

@@ -30,6 +30,21 @@ pub(super) struct Columns {
     pub(super) permanent: Vec<u64>,
 }
 
+/// Of the section `types`, what a series needs: to pass over numbers is quicker than to read them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Counts {
+    count: Vec<u64>,
+    young: Vec<u64>,
+    middle: Vec<u64>,
+}
+
+impl From<Counts> for Columns {
+    fn from(Counts { count, young, middle }: Counts) -> Self {
+        Self { count, young, middle, ..Self::default() }
+    }
+}
+
 /// Both sections of some types, which are in the order of a file.
 pub(super) fn of(types: &[TypeRow]) -> (Names, Columns) {
     let (mut names, mut columns) = (Names::default(), Columns::default());
@@ -50,11 +65,12 @@ pub(super) fn of(types: &[TypeRow]) -> (Names, Columns) {
 }
 
 impl Columns {
-    /// The columns are as long as the names, those of the generations also empty.
-    pub(super) fn fits(&self, names: &Names) -> bool {
+    /// The columns are as long as the names, those of the generations also empty, that of the
+    /// sizes if it was asked for.
+    pub(super) fn fits(&self, names: &Names, bytes: bool) -> bool {
         let length = names.names.len();
         self.count.len() == length
-            && self.shallow_bytes.len() == length
+            && self.shallow_bytes.len() == if bytes { length } else { 0 }
             && [&self.young, &self.middle, &self.permanent]
                 .into_iter()
                 .all(|column| column.is_empty() || column.len() == length)
@@ -70,7 +86,7 @@ impl Columns {
 
     /// The rows; `None` when the columns do not fit the names.
     pub(super) fn rows(&self, names: &Names) -> Option<Vec<TypeRow>> {
-        if !self.fits(names) {
+        if !self.fits(names, true) {
             return None;
         }
         let figures = self.count.iter().zip(&self.shallow_bytes);

@@ -1,6 +1,6 @@
 //! Reading a snapshot: the parts that are wanted, or what is whole of a damaged file.
 
-use super::columns::{Columns, Names};
+use super::columns::{Columns, Counts, Names};
 use super::container::{Listing, Section};
 use super::error::FileError;
 use super::model::{Snapshot, Summary};
@@ -10,9 +10,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::fs::{File, OpenOptions};
 use std::io::BufReader;
+use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// An open snapshot file: its summary is read, the rest when asked for.
 #[derive(Debug)]
@@ -25,23 +26,23 @@ pub struct SnapshotFile {
 }
 
 /// The names of a file's types, which the next file mostly shares.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct KnownNames {
     key: Option<(u32, u32, u32)>,
-    names: Names,
+    names: Arc<Names>,
     /// The same with the second class of a name told from the first.
-    distinct: Rc<Vec<String>>,
+    distinct: Arc<Vec<String>>,
 }
 
 /// The types of a file as columns.
 #[derive(Debug)]
 pub struct TypeTable {
-    /// Their names; of two with the same name, the second has "#2" behind it. The same `Rc` as
+    /// Their names; of two with the same name, the second has "#2" behind it. The same `Arc` as
     /// that of the file before when nothing changed.
-    pub names: Rc<Vec<String>>,
+    pub names: Arc<Vec<String>>,
     /// Instances.
     pub count: Vec<u64>,
-    /// Sums of their shallow sizes.
+    /// Sums of their shallow sizes; empty unless asked for.
     pub shallow_bytes: Vec<u64>,
     /// Of the instances, those in the youngest and the middle generation.
     pub young: Vec<u64>,
@@ -59,14 +60,7 @@ impl SnapshotFile {
     /// Opens a file and reads its summary.
     pub fn open(path: &Path) -> Result<Self, FileError> {
         let failed = |source| FileError::Io { action: "read", path: path.to_owned(), source };
-        // A pipe of that name must not make us wait for a writer.
-        let mut options = OpenOptions::new();
-        let file = options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path);
-        let file = file.map_err(failed)?;
-        if !file.metadata().map_err(failed)?.is_file() {
-            return Err(FileError::Foreign { path: path.to_owned() });
-        }
-        let mut file = BufReader::new(file);
+        let mut file = BufReader::new(open(path)?);
         let Listing { sections, gaps } = Listing::of(&mut file).map_err(failed)?;
         if sections.is_empty() {
             let path = path.to_owned();
@@ -77,14 +71,17 @@ impl SnapshotFile {
                 _ => FileError::Foreign { path },
             });
         }
-        let mut damage: Vec<String> = gaps
-            .iter()
-            .map(|gap| format!("bytes {} to {} are no whole section", gap.start, gap.end))
-            .collect();
-        if sections.last().is_none_or(|section| section.name != "end") {
-            damage.push("its end is missing".to_owned());
-        }
+        let damage = damage(&sections, &gaps);
         let summary = Self::read_summary(path, &mut file, &sections)?;
+        Ok(Self { path: path.to_owned(), file, sections, summary, damage })
+    }
+
+    /// Opens a file of which the summary is known already.
+    pub fn reopen(path: &Path, summary: Summary) -> Result<Self, FileError> {
+        let failed = |source| FileError::Io { action: "read", path: path.to_owned(), source };
+        let mut file = BufReader::new(open(path)?);
+        let Listing { sections, gaps } = Listing::of(&mut file).map_err(failed)?;
+        let damage = damage(&sections, &gaps);
         Ok(Self { path: path.to_owned(), file, sections, summary, damage })
     }
 
@@ -129,33 +126,37 @@ impl SnapshotFile {
 
     /// The types.
     pub fn types(&mut self, known: &mut KnownNames) -> Result<Vec<TypeRow>, FileError> {
-        let columns = self.columns(known)?;
+        let columns: Columns = self.columns(known)?;
         let rows = columns.rows(&known.names);
         rows.ok_or_else(|| self.damaged("types: they do not fit their names".to_owned()))
     }
 
-    /// The types as columns.
-    pub fn table(&mut self, known: &mut KnownNames) -> Result<TypeTable, FileError> {
-        let columns = self.columns(known)?;
-        if !columns.fits(&known.names) {
+    /// The types as columns, those of their sizes only if `bytes`.
+    pub fn table(&mut self, known: &mut KnownNames, bytes: bool) -> Result<TypeTable, FileError> {
+        let columns: Columns = match bytes {
+            true => self.columns(known)?,
+            false => self.columns::<Counts>(known)?.into(),
+        };
+        if !columns.fits(&known.names, bytes) {
             return Err(self.damaged("types: they do not fit their names".to_owned()));
         }
         let young = match columns.young.len() {
             0 => vec![0; columns.count.len()],
             _ => columns.young.iter().zip(&columns.middle).map(|(a, b)| a + b).collect(),
         };
-        let names = Rc::clone(&known.distinct);
+        let names = Arc::clone(&known.distinct);
         let Columns { count, shallow_bytes, .. } = columns;
         Ok(TypeTable { names, count, shallow_bytes, young })
     }
 
-    fn columns(&mut self, known: &mut KnownNames) -> Result<Columns, FileError> {
+    fn columns<C: DeserializeOwned>(&mut self, known: &mut KnownNames) -> Result<C, FileError> {
         let key = self.section("type-names")?.key();
         if known.key != Some(key) {
             let text = self.text("type-names")?;
-            known.names = serde_json::from_slice(&text)
+            let names: Names = serde_json::from_slice(&text)
                 .map_err(|error| self.damaged(format!("type-names: {error}")))?;
-            known.distinct = Rc::new(Snapshot::distinct(&known.names.names));
+            known.distinct = Arc::new(Snapshot::distinct(&names.names));
+            known.names = Arc::new(names);
             known.key = Some(key);
         }
         let text = self.text("types")?;
@@ -220,6 +221,29 @@ impl SnapshotFile {
     fn damaged(&self, what: String) -> FileError {
         FileError::Damaged { path: self.path.clone(), what }
     }
+}
+
+fn open(path: &Path) -> Result<File, FileError> {
+    let failed = |source| FileError::Io { action: "read", path: path.to_owned(), source };
+    // A pipe of that name must not make us wait for a writer.
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path);
+    let file = file.map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(FileError::Foreign { path: path.to_owned() });
+    }
+    Ok(file)
+}
+
+/// What is missing of a file with these sections.
+fn damage(sections: &[Section], gaps: &[Range<u64>]) -> Vec<String> {
+    let of_gap =
+        |gap: &Range<u64>| format!("bytes {} to {} are no whole section", gap.start, gap.end);
+    let mut damage: Vec<String> = gaps.iter().map(of_gap).collect();
+    if sections.last().is_none_or(|section| section.name != "end") {
+        damage.push("its end is missing".to_owned());
+    }
+    damage
 }
 
 /// The file begins as ours do.

@@ -111,6 +111,20 @@ pub enum Family {
     Memory,
 }
 
+impl Family {
+    /// As in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Resource => "resource",
+            Self::Task => "task",
+            Self::Thread => "thread",
+            Self::Type => "type",
+            Self::Memory => "memory",
+        }
+    }
+}
+
 /// One series.
 #[derive(Debug, Clone, Serialize)]
 pub struct SeriesRow {

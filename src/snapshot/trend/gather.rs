@@ -2,12 +2,14 @@
 //! that is followed.
 
 use super::document::{Change, DamagedFile, Family};
+use super::parallel;
 use crate::snapshot::file::{KnownNames, MAX_PLACES, SnapshotFile, Summary};
+use crate::snapshot::whole::CollectorRow;
 use crate::snapshot::{FileError, Number};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Numbers of resources that are levels, and may leak; others are settings or running totals.
 const LEVELS: [&str; 7] =
@@ -31,8 +33,17 @@ pub(in crate::snapshot) fn processes(
     damaged: &mut Vec<DamagedFile>,
 ) -> Vec<Process> {
     let mut found: BTreeMap<_, Process> = BTreeMap::new();
-    for path in paths {
-        let capture = match capture(path, damaged) {
+    let read = parallel::map(
+        paths,
+        || (),
+        |(), path| {
+            let mut damaged = Vec::new();
+            (capture(path, &mut damaged), damaged)
+        },
+    );
+    for (path, (capture, found_damaged)) in paths.iter().zip(read) {
+        damaged.extend(found_damaged);
+        let capture = match capture {
             Ok(capture) => capture,
             Err(error) => {
                 damaged.push(DamagedFile {
@@ -239,71 +250,104 @@ pub(in crate::snapshot) fn of_summaries(captures: &[Capture]) -> Vec<Series> {
 /// A value for each capture.
 type Values = Vec<Option<f64>>;
 
-/// The series of the types.
+/// Files of which the types are in memory at once.
+const BATCH: usize = 64;
+
+/// The series of one type.
+#[derive(Debug)]
+struct OfType {
+    all: Values,
+    /// Of these, those that are old.
+    old: Values,
+    /// Their shallow sizes; empty unless asked for.
+    bytes: Values,
+}
+
+/// The series of the types: their counts, and if `bytes` their sizes.
 pub(in crate::snapshot) fn of_types(
     captures: &[Capture],
+    bytes: bool,
     damaged: &mut Vec<DamagedFile>,
 ) -> Vec<Series> {
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
-    // Of each type: all instances, and those that are old.
-    let mut counts: Vec<(Values, Values)> = Vec::new();
+    let mut types: Vec<OfType> = Vec::new();
     let mut known = KnownNames::default();
-    let mut mapped: Option<(Rc<Vec<String>>, Vec<usize>)> = None;
-    for (index, capture) in captures.iter().enumerate().filter(|(_, capture)| capture.sound) {
-        let table = SnapshotFile::open(&capture.path).and_then(|mut file| file.table(&mut known));
-        let table = match table {
-            Ok(table) => table,
-            Err(error) => {
-                damaged.push(DamagedFile {
-                    path: capture.path.to_string_lossy().into_owned(),
-                    what: error.to_string(),
-                    used: true,
-                });
-                continue;
-            }
-        };
-        let fresh = mapped.as_ref().is_none_or(|(names, _)| !Rc::ptr_eq(names, &table.names));
-        if fresh {
-            let columns = table.names.iter().map(|name| match places.get(name) {
-                Some(&place) => place,
-                None => {
-                    places.insert(name.clone(), counts.len());
-                    counts.push((vec![None; captures.len()], vec![None; captures.len()]));
-                    counts.len() - 1
+    let mut mapped: Option<(Arc<Vec<String>>, Vec<usize>)> = None;
+    let mut read = vec![false; captures.len()];
+    let sound: Vec<(usize, &Capture)> =
+        captures.iter().enumerate().filter(|(_, capture)| capture.sound).collect();
+    for batch in sound.chunks(BATCH) {
+        let tables = parallel::map(
+            batch,
+            || known.clone(),
+            |known, (_, capture)| {
+                let file = SnapshotFile::reopen(&capture.path, capture.summary.clone());
+                (file.and_then(|mut file| file.table(known, bytes)), known.clone())
+            },
+        );
+        for ((index, capture), (table, names)) in batch.iter().zip(tables) {
+            known = names;
+            let table = match table {
+                Ok(table) => table,
+                Err(error) => {
+                    damaged.push(DamagedFile {
+                        path: capture.path.to_string_lossy().into_owned(),
+                        what: error.to_string(),
+                        used: true,
+                    });
+                    continue;
                 }
-            });
-            mapped = Some((Rc::clone(&table.names), columns.collect()));
-        }
-        let Some((_, columns)) = &mapped else { continue };
-        // A type that a capture does not have has no instances.
-        for (all, old) in &mut counts {
-            all.get_mut(index).into_iter().for_each(|value| *value = Some(0.0));
-            old.get_mut(index).into_iter().for_each(|value| *value = Some(0.0));
-        }
-        for (&column, (&count, &young)) in columns.iter().zip(table.count.iter().zip(&table.young))
-        {
-            let Some((all, old)) = counts.get_mut(column) else { continue };
-            all.get_mut(index).into_iter().for_each(|value| *value = Some(count as f64));
-            let settled = count.saturating_sub(young) as f64;
-            old.get_mut(index).into_iter().for_each(|value| *value = Some(settled));
+            };
+            if mapped.as_ref().is_none_or(|(names, _)| !Arc::ptr_eq(names, &table.names)) {
+                let columns = table.names.iter().map(|name| match places.get(name) {
+                    Some(&place) => place,
+                    None => {
+                        places.insert(name.clone(), types.len());
+                        let none = || vec![None; captures.len()];
+                        let bytes = if bytes { none() } else { Vec::new() };
+                        types.push(OfType { all: none(), old: none(), bytes });
+                        types.len() - 1
+                    }
+                });
+                mapped = Some((Arc::clone(&table.names), columns.collect()));
+            }
+            let Some((_, columns)) = &mapped else { continue };
+            read.get_mut(*index).into_iter().for_each(|read| *read = true);
+            let figures = table.count.iter().zip(&table.young);
+            for (row, (&column, (&count, &young))) in columns.iter().zip(figures).enumerate() {
+                let Some(of_type) = types.get_mut(column) else { continue };
+                let set = |values: &mut Values, number: u64| {
+                    values.get_mut(*index).into_iter().for_each(|it| *it = Some(number as f64));
+                };
+                set(&mut of_type.all, count);
+                set(&mut of_type.old, count.saturating_sub(young));
+                table.shallow_bytes.get(row).into_iter().for_each(|&size| {
+                    set(&mut of_type.bytes, size);
+                });
+            }
         }
     }
-    // Captures before a type was first met had none of it either.
-    let read: Vec<bool> = (0..captures.len())
-        .map(|index| counts.iter().any(|(all, _)| all.get(index).is_some_and(Option::is_some)))
-        .collect();
-    places
-        .into_iter()
-        .filter_map(|(name, place)| {
-            let (mut values, mut old) = std::mem::take(counts.get_mut(place)?);
-            for (index, _) in read.iter().enumerate().filter(|&(_, &read)| read) {
-                values.get_mut(index)?.get_or_insert(0.0);
-                old.get_mut(index)?.get_or_insert(0.0);
+    let mut series = Vec::with_capacity(types.len());
+    let mut types: Vec<Option<OfType>> = types.into_iter().map(Some).collect();
+    for (name, place) in places {
+        let Some(of_type) = types.get_mut(place).and_then(Option::take) else { continue };
+        let OfType { mut all, mut old, bytes: mut sizes } = of_type;
+        // A type that a capture does not have has no instances.
+        for values in [&mut all, &mut old, &mut sizes] {
+            for (value, _) in values.iter_mut().zip(&read).filter(|&(_, &read)| read) {
+                value.get_or_insert(0.0);
             }
-            let (family, unit) = (Family::Type, "count");
-            Some(Series { family, name, unit, values, limit: None, old: Some(old) })
-        })
-        .collect()
+        }
+        let of = |unit, values, old| {
+            let (family, name) = (Family::Type, name.clone());
+            Series { family, name, unit, values, limit: None, old }
+        };
+        series.push(of("count", all, Some(old)));
+        if bytes {
+            series.push(of("bytes", sizes, None));
+        }
+    }
+    series
 }
 
 /// Kind and address of a resource, all that is needed to know it again.
@@ -338,6 +382,10 @@ pub(in crate::snapshot) fn changes(captures: &[Capture]) -> Vec<Change> {
 /// What was changed from outside between two captures.
 pub(in crate::snapshot) fn changes_between(before: &Summary, after: &Summary) -> Vec<Change> {
     let limit = |limit: Option<u64>| limit.map_or_else(|| "none".to_owned(), |it| it.to_string());
+    let collector = |summary: &Summary, of: fn(&CollectorRow) -> String| {
+        let main = summary.collectors.iter().min_by_key(|collector| collector.interpreter);
+        main.map(of).unwrap_or_default()
+    };
     let settings = |summary: &Summary| {
         [
             ("limit of open files", limit(summary.limits.descriptors)),
@@ -349,11 +397,17 @@ pub(in crate::snapshot) fn changes_between(before: &Summary, after: &Summary) ->
             ("user", summary.process.user.clone().unwrap_or_default()),
             ("pyattach", summary.pyattach.clone()),
             ("capture mode", summary.capture.mode.clone()),
+            ("garbage collector", collector(summary, switch)),
+            ("thresholds of the garbage collector", collector(summary, thresholds)),
         ]
     };
     let pairs = settings(before).into_iter().zip(settings(after));
     pairs
-        .filter(|((_, from), (_, to))| from != to)
+        .filter(|((what, from), (_, to))| {
+            // A file of before that was stored says nothing of it.
+            let unknown = |text: &str| what.ends_with("collector") && text.is_empty();
+            from != to && !unknown(from) && !unknown(to)
+        })
         .map(|((what, from), (_, to))| Change {
             at: after.taken.at.clone(),
             what: what.to_owned(),
@@ -361,4 +415,14 @@ pub(in crate::snapshot) fn changes_between(before: &Summary, after: &Summary) ->
             to,
         })
         .collect()
+}
+
+fn switch(collector: &CollectorRow) -> String {
+    let switch = collector.enabled.map(|enabled| if enabled { "on" } else { "off" });
+    switch.unwrap_or_default().to_owned()
+}
+
+fn thresholds(collector: &CollectorRow) -> String {
+    let thresholds = collector.thresholds.iter().flatten();
+    thresholds.map(i64::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -8,6 +8,7 @@ mod document;
 mod finding;
 pub(in crate::snapshot) mod gather;
 mod judge;
+mod parallel;
 mod statistics;
 #[cfg(test)]
 mod tests;
@@ -55,10 +56,21 @@ pub(in crate::snapshot) const OF_MODULES: [&str; 22] = [
 
 /// Judges the series of these files.
 pub fn trend(paths: &[PathBuf]) -> TrendDocument {
+    of_files(paths, false)
+}
+
+/// The same, and beside the instances of each type their shallow sizes, which are not judged.
+pub fn with_sizes(paths: &[PathBuf]) -> TrendDocument {
+    of_files(paths, true)
+}
+
+fn of_files(paths: &[PathBuf], sizes: bool) -> TrendDocument {
     let mut damaged = Vec::new();
     let processes = gather::processes(paths, &mut damaged);
-    let processes =
-        processes.into_iter().filter_map(|captures| of_process(&captures, &mut damaged)).collect();
+    let processes = processes
+        .into_iter()
+        .filter_map(|captures| of_process(&captures, sizes, &mut damaged))
+        .collect();
     damaged.sort_by(|a, b| (&a.path, &a.what).cmp(&(&b.path, &b.what)));
     damaged.dedup();
     TrendDocument {
@@ -70,15 +82,22 @@ pub fn trend(paths: &[PathBuf]) -> TrendDocument {
     }
 }
 
-fn of_process(captures: &[Capture], damaged: &mut Vec<DamagedFile>) -> Option<ProcessTrend> {
+fn of_process(
+    captures: &[Capture],
+    sizes: bool,
+    damaged: &mut Vec<DamagedFile>,
+) -> Option<ProcessTrend> {
     let (first, last) = (captures.first()?, captures.last()?);
     let hours = gather::hours(captures);
     let stayed = stayed(captures);
     let mut rows = judge_all(gather::of_summaries(captures), &hours, &stayed, false);
-    let types = gather::of_types(captures, damaged);
+    let types = gather::of_types(captures, sizes, damaged);
+    let (types, sizes): (Vec<Series>, Vec<Series>) =
+        types.into_iter().partition(|series| series.old.is_some());
     let modules = types.iter().find(|series| series.name == "builtins.module");
     let imports = modules.is_some_and(|series| rises(&series.values));
     rows.extend(judge_all(types, &hours, &BTreeMap::new(), imports));
+    rows.extend(sizes.into_iter().map(|series| row(series, None, 1.0, &BTreeMap::new(), false)));
     rows.sort_by(|a, b| order(a).partial_cmp(&order(b)).unwrap_or(std::cmp::Ordering::Equal));
     let pauses = captures.iter().filter_map(|capture| capture.summary.capture.total_pause_ms);
     let incomplete = captures.iter().filter(|capture| !capture.sound).count() as u64;
@@ -153,7 +172,7 @@ fn judge_all(
     imports: bool,
 ) -> Vec<SeriesRow> {
     let tested: Vec<Option<Tested>> =
-        all.iter().map(|series| test(&points(&series.values, hours))).collect();
+        parallel::map(&all, || (), |(), series| test(&points(&series.values, hours)));
     let probabilities: Vec<f64> =
         tested.iter().map(|tested| tested.map_or(1.0, |tested| tested.numbers.p)).collect();
     let corrected = adjusted(&probabilities, all.len());
