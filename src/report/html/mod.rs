@@ -16,7 +16,7 @@ mod words;
 
 use crate::report::text::units::{bytes, milliseconds, number};
 use crate::snapshot::findings::{Diagnosis, NotJudged, Severity};
-use crate::snapshot::whole::Whole;
+use crate::snapshot::whole::{CollectorRow, Whole};
 use crate::snapshot::{CaptureInfo, VERSION};
 use askama::Template;
 use cards::Card;
@@ -157,7 +157,8 @@ fn verdict(diagnosis: &Diagnosis, series: Option<&Series>) -> Verdict {
     if let Some((left, line)) = soonest {
         let limit = line.limit.map(|limit| words::value(limit, line.bytes)).unwrap_or_default();
         let name = &line.name;
-        lines.push(format!("{name} reaches its limit of {limit} in {}", hours(left)));
+        let reach = if name.ends_with('s') { "reach their" } else { "reaches its" };
+        lines.push(format!("{name} {reach} limit of {limit} in {}", hours(left)));
     }
     lines.extend(diagnosis.findings.iter().take(3).map(|finding| finding.title.clone()));
     if !diagnosis.not_judged.is_empty() {
@@ -278,8 +279,32 @@ fn evidence(whole: &Whole, series: Option<&Series>) -> Vec<(String, String)> {
     rows.push(("Not readable".to_owned(), number(coverage.unreadable)));
     let broken = coverage.broken_lists.map_or_else(unknown, number);
     rows.push(("Lists that did not close".to_owned(), broken));
+    rows.extend(whole.collectors.iter().filter_map(collector));
     rows.extend(series.map(|series| series.facts.clone()).unwrap_or_default());
     rows
+}
+
+/// What a garbage collector is set to, and what it did.
+fn collector(of: &CollectorRow) -> Option<(String, String)> {
+    let list = |numbers: Vec<String>| numbers.join(", ");
+    let mut parts = vec![if of.enabled? { "on" } else { "off" }.to_owned()];
+    if let Some(thresholds) = &of.thresholds {
+        parts.push(format!("thresholds {}", list(thresholds.iter().map(i64::to_string).collect())));
+    }
+    if let Some(stats) = &of.stats {
+        let ran = stats.iter().map(|row| number(row.collections)).collect();
+        let collected = stats.iter().map(|row| row.collected).sum();
+        parts.push(format!("ran {} times, freed {}", list(ran), number(collected)));
+    }
+    if of.permanent > 0 {
+        parts.push(format!("{} frozen", number(of.permanent)));
+    }
+    parts.extend(of.garbage.filter(|&it| it > 0).map(|it| format!("{} in gc.garbage", number(it))));
+    let name = match of.interpreter {
+        0 => "Garbage collector".to_owned(),
+        other => format!("Garbage collector of interpreter {other}"),
+    };
+    Some((name, parts.join("; ")))
 }
 
 #[cfg(test)]

@@ -129,7 +129,7 @@ fn the_verdict_says_what_matters() {
     let series = series(20);
     let leaking = page(&whole(4), &diagnosis(), Some(&series)).unwrap();
     assert!(leaking.contains("<h2>2 growing, 1 critical, 1 warning</h2>"), "{leaking}");
-    assert!(leaking.contains("open files reaches its limit of 1,024 in 3 h 12 min"));
+    assert!(leaking.contains("open files reach their limit of 1,024 in 3 h 12 min"));
     assert!(leaking.contains("verdict bad"));
 }
 

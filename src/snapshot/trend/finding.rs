@@ -33,15 +33,22 @@ impl SeriesRow {
             Family::Thread => format!("threads: {}", self.name),
             Family::Type => format!("instances of {}", self.name),
         };
-        let word = if growing { "keep growing" } else { "seem to grow" };
+        let word = match (growing, what.ends_with("memory")) {
+            (true, false) => "keep growing",
+            (true, true) => "keeps growing",
+            (false, false) => "seem to grow",
+            (false, true) => "seems to grow",
+        };
+        let of = |value: f64| amount(self.unit, value);
+        let (then, now) = (of(first), of(last));
         let mut sentences = vec![format!(
-            "{} captures in {:.2} hours: {first:.0} at the first, {last:.0} at the last, \
-             {:+.1} an hour (90%: {:+.1} to {:+.1}), p = {:.2e}",
+            "{} captures in {:.2} hours: {then} at the first, {now} at the last, \
+             {} an hour (90%: {} to {}), p = {:.2e}",
             process.captures,
             process.hours,
-            numbers.slope_per_hour,
-            numbers.slope_low,
-            numbers.slope_high,
+            change(self.unit, numbers.slope_per_hour),
+            change(self.unit, numbers.slope_low),
+            change(self.unit, numbers.slope_high),
             numbers.p_adjusted
         )];
         let mut all = BTreeMap::from([
@@ -55,7 +62,7 @@ impl SeriesRow {
         ]);
         if let (Some(limit), Some(exhaustion)) = (self.limit, self.exhaustion) {
             let hours = exhaustion.hours;
-            sentences.push(format!("the limit of {limit:.0} is reached in {hours:.1} hours"));
+            sentences.push(format!("the limit of {} is reached in {hours:.1} hours", of(limit)));
             all.insert("limit".to_owned(), limit);
             all.insert("exhausted_in_hours".to_owned(), hours);
         }
@@ -66,7 +73,7 @@ impl SeriesRow {
         Some(Finding {
             rule: format!("trend-{}", self.verdict),
             severity,
-            title: format!("{what} {word}: {first:.0} to {last:.0}"),
+            title: format!("{what} {word}: {then} to {now}"),
             evidence: Evidence { numbers: all, sentences },
             objects: Objects {
                 count: last.max(0.0) as u64,
@@ -77,6 +84,22 @@ impl SeriesRow {
             advice: advice(self),
             confidence: Confidence::Inferred,
         })
+    }
+}
+
+/// A number for people.
+fn amount(unit: &str, value: f64) -> String {
+    match unit {
+        "bytes" => format!("{:.1} MiB", value / f64::from(1 << 20)),
+        _ => format!("{value:.0}"),
+    }
+}
+
+/// The same with its sign.
+fn change(unit: &str, value: f64) -> String {
+    match unit {
+        "bytes" => format!("{:+.1} MiB", value / f64::from(1 << 20)),
+        _ => format!("{value:+.1}"),
     }
 }
 
