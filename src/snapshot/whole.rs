@@ -77,9 +77,6 @@ pub struct CollectorRow {
     pub interpreter: i64,
     /// A collection was running.
     pub collecting: bool,
-    /// Collections happen by themselves (`gc.isenabled()`); `null` when that is not known.
-    #[serde(default)]
-    pub enabled: Option<bool>,
     /// Objects of the generations, the youngest first.
     pub generations: Vec<u64>,
     /// Objects of the permanent generation.

@@ -218,7 +218,6 @@ fn collectors(census: &Census) -> Vec<CollectorRow> {
     let row = |count: &walk::CollectorCount| CollectorRow {
         interpreter: count.interpreter,
         collecting: count.collecting,
-        enabled: None,
         generations: count.generations.clone(),
         permanent: count.permanent,
         enabled: count.state.enabled,
