@@ -130,7 +130,7 @@ mod tests {
             "auth_token",
             "client_secret",
             "passwd",
-            "dbPwd",
+            "db_pwd",
             "DSN",
             "pin",
             "otp",
