@@ -49,6 +49,10 @@ impl MemorySource for Budgeted<'_> {
     fn stats(&self) -> ReadStats {
         self.source.stats()
     }
+
+    fn settle(&self) {
+        self.source.settle();
+    }
 }
 
 /// A source that is empty once the calling thread has worked for long enough.
@@ -92,6 +96,10 @@ impl MemorySource for Limited<'_> {
 
     fn stats(&self) -> ReadStats {
         self.source.stats()
+    }
+
+    fn settle(&self) {
+        self.source.settle();
     }
 }
 

@@ -38,4 +38,9 @@ impl MemorySource for ForkedMemory {
     fn stats(&self) -> ReadStats {
         self.cache.stats()
     }
+
+    /// The child stays as it is: what is read again is the same.
+    fn settle(&self) {
+        self.cache.clear();
+    }
 }

@@ -87,6 +87,9 @@ pub trait MemorySource {
     /// What reading has cost so far.
     fn stats(&self) -> ReadStats;
 
+    /// Little more will be read: what is kept only to be read faster can be given up.
+    fn settle(&self) {}
+
     /// Reads one byte.
     fn read_u8(&self, address: Address) -> Result<u8> {
         let mut bytes = [0; 1];

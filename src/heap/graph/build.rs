@@ -57,6 +57,7 @@ pub fn build(
     loop {
         let mut fresh = std::mem::take(&mut builder.edges.fresh);
         if fresh.is_empty() {
+            python.memory().settle();
             return Ok(builder.finish());
         }
         fresh.sort_unstable();

@@ -22,69 +22,23 @@ pub trait Rows {
 pub struct Dominators {
     /// The immediate dominator of each node; [`NONE`] of the root and of what is not reached.
     pub parent: Vec<Node>,
-    /// The nodes reached, in the order of a depth-first search: each after its dominator.
+    /// The nodes reached, each after its dominator: in the order of a depth-first search, and
+    /// last those that refer to nothing and are referred to once.
     pub order: Vec<Node>,
 }
 
 impl Dominators {
     /// The dominator tree of what is reached from `root`.
     pub fn of(graph: &impl Rows, root: Node) -> Self {
-        let count = graph.count();
-        let (order, number, tree) = search(graph, root);
+        let is_only_leaf = only_leaves(graph, root);
+        let Search { mut order, number, tree } = search(graph, root, &is_only_leaf);
         let reached = order.len();
         // From here on, nodes are their numbers in the search.
-        let mut semi: Vec<u32> = (0..reached as u32).collect();
-        let mut label = semi.clone();
-        let mut ancestor = tree.clone();
-        // Predecessors, in rows.
-        let mut starts = vec![0u32; reached + 1];
-        let targets = |from: u32| order.get(from as usize).map_or(&[][..], |&node| graph.row(node));
-        let numbered = |node: Node| number.get(node as usize).copied().filter(|&n| n != NONE);
-        for from in 0..reached as u32 {
-            for to in targets(from).iter().filter_map(|&to| numbered(to)) {
-                if let Some(start) = starts.get_mut(to as usize + 1) {
-                    *start += 1;
-                }
-            }
-        }
-        let mut sum = 0;
-        for start in &mut starts {
-            sum += *start;
-            *start = sum;
-        }
-        let mut sources = vec![0u32; sum as usize];
-        let mut next = starts.clone();
-        for from in 0..reached as u32 {
-            for to in targets(from).iter().filter_map(|&to| numbered(to)) {
-                if let Some(place) = next.get_mut(to as usize) {
-                    if let Some(source) = sources.get_mut(*place as usize) {
-                        *source = from;
-                    }
-                    *place += 1;
-                }
-            }
-        }
-        drop(next);
-        let mut path = Vec::new();
-        for node in (1..reached).rev() {
-            let (Some(&from), Some(&to)) = (starts.get(node), starts.get(node + 1)) else {
-                continue;
-            };
-            let row = sources.get(from as usize..to as usize).unwrap_or_default();
-            let mut best = at(&tree, node as u32);
-            for &source in row {
-                let found = if source <= node as u32 {
-                    source
-                } else {
-                    compress(source, node as u32, &mut ancestor, &mut label, &semi, &mut path);
-                    at(&semi, at(&label, source))
-                };
-                best = best.min(found);
-            }
-            if let Some(semi) = semi.get_mut(node) {
-                *semi = best;
-            }
-        }
+        let semi = {
+            let (starts, sources) = sources(graph, &order, &number, &tree);
+            drop(number);
+            semidominators(&tree, &starts, &sources)
+        };
         let mut dominator = tree;
         for node in 1..reached {
             let limit = at(&semi, node as u32);
@@ -92,15 +46,22 @@ impl Dominators {
             while up > limit {
                 up = at(&dominator, up);
             }
-            if let Some(dominator) = dominator.get_mut(node) {
-                *dominator = up;
-            }
+            set(&mut dominator, node as u32, up);
         }
-        let mut parent = vec![NONE; count];
+        drop(semi);
+        let mut parent = vec![NONE; graph.count()];
         for (place, &node) in order.iter().enumerate().skip(1) {
             let up = order.get(at(&dominator, place as u32) as usize).copied().unwrap_or(NONE);
-            if let Some(parent) = parent.get_mut(node as usize) {
-                *parent = up;
+            set(&mut parent, node, up);
+        }
+        drop(dominator);
+        for place in 0..reached {
+            let Some(&node) = order.get(place) else { break };
+            for &to in graph.row(node) {
+                if is_only_leaf.get(to as usize) == Some(&ONLY_LEAF) {
+                    set(&mut parent, to, node);
+                    order.push(to);
+                }
             }
         }
         Self { parent, order }
@@ -134,52 +95,142 @@ fn at(values: &[u32], index: u32) -> u32 {
     values.get(index as usize).copied().unwrap_or(0)
 }
 
-/// Depth-first: the nodes in the order they are met, the number of each node, and of each number
-/// that of its parent.
-fn search(graph: &impl Rows, root: Node) -> (Vec<Node>, Vec<u32>, Vec<u32>) {
-    let mut order = Vec::new();
-    let mut number = vec![NONE; graph.count()];
-    let mut tree = Vec::new();
-    let mut stack: Vec<(u32, usize)> = Vec::new();
-    let mut meet = |node: Node, parent: u32, stack: &mut Vec<(u32, usize)>| {
-        let slot = number.get_mut(node as usize).filter(|slot| **slot == NONE)?;
-        let own = order.len() as u32;
-        *slot = own;
-        order.push(node);
-        tree.push(parent);
-        stack.push((own, 0));
-        Some(node)
-    };
-    let mut nodes = vec![root];
-    meet(root, 0, &mut stack);
-    while let (Some((own, next)), Some(&node)) = (stack.last_mut(), nodes.last()) {
-        let own = *own;
-        match graph.row(node).get(*next) {
-            Some(&to) => {
-                *next += 1;
-                if meet(to, own, &mut stack).is_some() {
-                    nodes.push(to);
-                }
-            }
-            None => {
-                stack.pop();
-                nodes.pop();
+fn set(values: &mut [u32], index: u32, value: u32) {
+    if let Some(slot) = values.get_mut(index as usize) {
+        *slot = value;
+    }
+}
+
+/// What marks a node in the answer of [`only_leaves`].
+const ONLY_LEAF: u8 = 1;
+
+/// The nodes that refer to nothing and are referred to once, half of all: who refers to them
+/// dominates them, and nothing else depends on them.
+fn only_leaves(graph: &impl Rows, root: Node) -> Vec<u8> {
+    let mut counts = vec![0u8; graph.count()];
+    for node in 0..graph.count() as Node {
+        for &to in graph.row(node) {
+            if let Some(count) = counts.get_mut(to as usize) {
+                *count = count.saturating_add(1);
             }
         }
     }
-    (order, number, tree)
+    for (node, count) in (0..).zip(&mut counts) {
+        if *count == 1 && (node == root || !graph.row(node).is_empty()) {
+            *count = 0;
+        }
+    }
+    counts
 }
 
-/// Finds the label with the least semidominator among the ancestors of `node` that were handled
-/// already (their numbers are above `last`), and shortens the way for later.
-fn compress(
-    node: u32,
-    last: u32,
-    ancestor: &mut [u32],
-    label: &mut [u32],
-    semi: &[u32],
-    path: &mut Vec<u32>,
-) {
+/// A depth-first search.
+struct Search {
+    /// The nodes in the order they are met.
+    order: Vec<Node>,
+    /// The place of each node in it.
+    number: Vec<u32>,
+    /// Of each place, that of its parent.
+    tree: Vec<u32>,
+}
+
+fn search(graph: &impl Rows, root: Node, left_out: &[u8]) -> Search {
+    let mut found = Search { order: vec![root], number: vec![NONE; graph.count()], tree: vec![0] };
+    set(&mut found.number, root, 0);
+    // The place of a node, and how many of its references were followed.
+    let mut stack = vec![(0u32, 0u32)];
+    while let Some((own, next)) = stack.last_mut() {
+        let Some(&node) = found.order.get(*own as usize) else { break };
+        let row = graph.row(node).get(*next as usize..).unwrap_or_default();
+        let unseen = |&to: &Node| {
+            found.number.get(to as usize) == Some(&NONE)
+                && left_out.get(to as usize) != Some(&ONLY_LEAF)
+        };
+        match row.iter().position(unseen) {
+            Some(skipped) => {
+                *next += skipped as u32 + 1;
+                let Some(&to) = row.get(skipped) else { break };
+                let place = found.order.len() as u32;
+                set(&mut found.number, to, place);
+                found.order.push(to);
+                found.tree.push(*own);
+                stack.push((place, 0));
+            }
+            None => {
+                stack.pop();
+            }
+        }
+    }
+    found
+}
+
+/// For each place in the search, where its row of sources begins; and the rows. Parents are
+/// left out.
+fn sources(
+    graph: &impl Rows,
+    order: &[Node],
+    number: &[u32],
+    tree: &[u32],
+) -> (Vec<u32>, Vec<u32>) {
+    let each = |visit: &mut dyn FnMut(u32, u32)| {
+        for (from, &node) in (0..).zip(order) {
+            for &to in graph.row(node) {
+                let to = number.get(to as usize).copied().unwrap_or(NONE);
+                if to != NONE && to != from && at(tree, to) != from {
+                    visit(from, to);
+                }
+            }
+        }
+    };
+    let mut starts = vec![0u32; order.len() + 1];
+    each(&mut |_, to| {
+        if let Some(count) = starts.get_mut(to as usize) {
+            *count += 1;
+        }
+    });
+    let mut sum = 0;
+    for start in &mut starts {
+        sum += *start;
+        *start = sum;
+    }
+    // Each row is filled from its end to its beginning.
+    let mut sources = vec![0u32; sum as usize];
+    each(&mut |from, to| {
+        if let Some(start) = starts.get_mut(to as usize) {
+            *start -= 1;
+            set(&mut sources, *start, from);
+        }
+    });
+    (starts, sources)
+}
+
+/// The semidominator of each place.
+fn semidominators(tree: &[u32], starts: &[u32], sources: &[u32]) -> Vec<u32> {
+    let reached = tree.len();
+    let mut semi: Vec<u32> = (0..reached as u32).collect();
+    // The least semidominator on the way up to the ancestor.
+    let mut least = semi.clone();
+    let mut ancestor = tree.to_vec();
+    let mut path = Vec::new();
+    for node in (1..reached as u32).rev() {
+        let row = at(starts, node) as usize..at(starts, node + 1) as usize;
+        let mut best = at(tree, node);
+        for &source in sources.get(row).unwrap_or_default() {
+            if source > node {
+                compress(source, node, &mut ancestor, &mut least, &mut path);
+                best = best.min(at(&least, source));
+            } else {
+                best = best.min(source);
+            }
+        }
+        set(&mut semi, node, best);
+        set(&mut least, node, best);
+    }
+    semi
+}
+
+/// Finds the least semidominator among `node` and its ancestors that were handled already
+/// (their numbers are above `last`), and shortens the way for later.
+fn compress(node: u32, last: u32, ancestor: &mut [u32], least: &mut [u32], path: &mut Vec<u32>) {
     path.clear();
     let mut up = node;
     while at(ancestor, up) > last {
@@ -189,16 +240,11 @@ fn compress(
     // `up` is the highest one handled; from now on all below hang where it hangs.
     let beyond = at(ancestor, up);
     while let Some(node) = path.pop() {
-        let above = at(ancestor, node);
-        let better = at(label, above);
-        if at(semi, better) < at(semi, at(label, node))
-            && let Some(label) = label.get_mut(node as usize)
-        {
-            *label = better;
+        let above = at(least, at(ancestor, node));
+        if above < at(least, node) {
+            set(least, node, above);
         }
-        if let Some(ancestor) = ancestor.get_mut(node as usize) {
-            *ancestor = beyond;
-        }
+        set(ancestor, node, beyond);
     }
 }
 

@@ -166,6 +166,12 @@ impl Paths {
                     None => Source::Other,
                 };
                 for (to, label) in graph.references(node) {
+                    let at = to as usize;
+                    let Some(known) = found.costs.get_mut(at) else { continue };
+                    // No reference makes it cheaper: most end here.
+                    if u64::from(*known) <= distance {
+                        continue;
+                    }
                     let mut cost =
                         cost(graph, from, to, label).saturating_add(preferences.extra(to));
                     // Everything of asyncio knows its loop; what runs it holds it.
@@ -177,8 +183,6 @@ impl Paths {
                         cost += 15 * UNIT;
                     }
                     let total = (distance as u32).saturating_add(cost.min(MOST));
-                    let at = to as usize;
-                    let Some(known) = found.costs.get_mut(at) else { continue };
                     if total >= *known || total == u32::MAX {
                         continue;
                     }
@@ -188,6 +192,10 @@ impl Paths {
                     {
                         *parent = node;
                         *slot = label;
+                    }
+                    // What refers to nothing leads nowhere.
+                    if graph.targets(to).is_empty() {
+                        continue;
                     }
                     let bucket = (u64::from(total) % buckets_len) as usize;
                     if let Some(bucket) = buckets.get_mut(bucket) {
