@@ -30,6 +30,8 @@ pub(crate) enum Place {
 pub(crate) enum Contender {
     /// `pyattach` with these arguments before the PID.
     Ours(&'static [&'static str]),
+    /// `pyattach why`: who holds the instances of this type.
+    Why(&'static str),
     /// py-spy with these arguments before `--pid PID`.
     PySpy(&'static [&'static str]),
     /// pystack with these arguments before the PID.
@@ -72,6 +74,7 @@ impl Contender {
             Self::Ours(["census", "--capture", "live"]) => "pyattach --capture live",
             Self::Ours(["report", ..]) => "pyattach report",
             Self::Ours(_) => "pyattach",
+            Self::Why(_) => "pyattach why",
             Self::PySpy(_) => "py-spy 0.4.3",
             Self::Pystack(_) => "pystack 1.7.2",
             Self::Gdb => "gdb recipe",
@@ -208,6 +211,22 @@ pub(crate) const ALL: &[Case] = &[
         target: &["--objects", "1000000", "--sockets", "2000"],
         contenders: &[Contender::Ours(&["census"]), Contender::Ours(&["report"])],
         rounds: (15, 7),
+        place: None,
+    },
+    Case {
+        name: "why-1m",
+        title: "who holds 112,000 instances, 1,100,000 objects and 2,100,000 references",
+        target: &["--objects", "560000"],
+        contenders: &[Contender::Ours(&["census"]), Contender::Why("__main__.Account")],
+        rounds: (7, 3),
+        place: None,
+    },
+    Case {
+        name: "why-5m",
+        title: "who holds 1,000,000 instances, 5,000,000 tracked objects",
+        target: &["--objects", "5000000"],
+        contenders: &[Contender::Ours(&["census"]), Contender::Why("__main__.Account")],
+        rounds: (3, 0),
         place: None,
     },
     modes!(

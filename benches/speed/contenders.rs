@@ -32,6 +32,7 @@ pub(crate) fn command(
     };
     match contender {
         Contender::Ours(words) => with(&options.binary, words, &[pid]),
+        Contender::Why(selector) => with(&options.binary, &["why"], &[pid, selector]),
         Contender::PySpy(words) => with(peers.program(contender)?, words, &["--pid", pid]),
         Contender::Pystack(words) => with(peers.program(contender)?, words, &[pid]),
         Contender::Gdb => {
@@ -59,6 +60,7 @@ pub(crate) fn problem(contender: Contender, output: &str, target: &[&str]) -> Op
     let (word, least) = match contender {
         Contender::Ours(["census", ..]) => ("__main__.Record", 1),
         Contender::Ours(["report", ..]) => ("FINDINGS", 1),
+        Contender::Why(_) => ("module __main__", 1),
         // Every thread by its name; our text names eight of those that do the same, pystack none.
         Contender::Ours(["dump"]) => ("\"worker ", threads(target).min(8)),
         Contender::Ours(_) | Contender::PySpy(_) => ("\"worker ", threads(target)),

@@ -83,6 +83,16 @@ pub(crate) fn judge(results: &[Outcome]) -> Vec<Goal> {
             add("report / census: wall", REPORT_WALL, ratio(WALL));
             add("report / census: pause", REPORT_PAUSE, ratio(PAUSE));
         }
+        if let Some(why) = outcome.row("pyattach why") {
+            let beside = WALL(why).zip(WALL(ours)).map(|(why, census)| why - census);
+            match outcome.case.name {
+                "why-1m" => {
+                    add("why, 1,100,000 objects: wall beside the census, ms", 1000.0, beside);
+                    add("why, 1,100,000 objects: peak memory, MB", 300.0, PEAK(why));
+                }
+                _ => add("why, 5,000,000 tracked objects: wall, ms", 10_000.0, WALL(why)),
+            }
+        }
         if outcome.case.name == "census-5m" {
             let small = results
                 .iter()
