@@ -1,12 +1,11 @@
 """Objects of every kind that refers to others, and what the collector says they refer to.
 
-`--site FOLDER` puts a folder on the path and imports the large libraries that are in it.
+Imports the large libraries that are on the path.
 
 READY: `imported` (names). Commands: `referents FILE` writes, for each tracked object, 64-bit words: its id, the number of its
 referents by `gc.get_referents()`, their ids; answers `{objects}`. Run it once before the one that counts.
 """
 
-import argparse
 import array
 import asyncio
 import collections
@@ -294,10 +293,6 @@ def referents(path):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--site", action="append", default=[])
-    options = parser.parse_args()
-    sys.path[:0] = options.site
     imported = []
     for name in LIBRARIES:
         try:

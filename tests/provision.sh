@@ -6,6 +6,8 @@
 #                 and the libraries they need; nothing in it has debug information except python3.14d
 #   site/VERSION/ aiohttp and what it needs, one tree per interpreter
 #   site-uvloop/VERSION/ uvloop, for the interpreters that there is a wheel for
+#   large/VERSION/ with --libraries: libraries/VERSION with numpy, and for 3.14 Django, SQLAlchemy, aiohttp and numpy, for the
+#                 references of a large process
 #   libraries/NAME/ with --libraries: the HTTP clients, database drivers and servers of the resource tests, for a few of
 #                 the interpreters; NAME is the version, and for older releases of the libraries VERSION-old
 #   debug/SERIES/ with --debug-files: usr/lib/debug/.build-id/… of the distributions' ordinary builds, and usr/bin/pythonX.Yd,
@@ -296,6 +298,27 @@ libraries() {
     finish "libraries/$name" "$recipe" "$built"
 }
 
+# large VERSION PYTHON PACKAGE… [-- PIP-OPTION…]: large/VERSION: libraries/VERSION (no copy of its files), if there is one, and these packages.
+large() {
+    local version=$1 python=$2 built=$store/.work/large-$1
+    local -a packages=() options=()
+    shift 2
+    while (($#)) && [[ $1 != -- ]]; do packages+=("$1") && shift; done
+    (($# == 0)) || options=("${@:2}")
+    local recipe="2 ${packages[*]}"
+    done_with "large/$version" "$recipe" && { say "large/$version: complete"; return; }
+    [[ -x $python ]] || return 0
+    say "installing ${packages[*]} for $version"
+    rm -rf "$built"
+    mkdir -p "$built"
+    [[ ! -d $store/libraries/$version ]] || cp -al "$store/libraries/$version/." "$built"
+    # bin is the only folder that several have.
+    rm -rf "$built/bin"
+    PIP_ROOT_USER_ACTION=ignore "$python" -m pip install --quiet --no-input --no-compile --only-binary=:all: \
+        --disable-pip-version-check --target "$built" "${options[@]}" "${packages[@]}"
+    finish "large/$version" "$recipe" "$built"
+}
+
 newest_libraries=(requests urllib3 httpx sqlalchemy greenlet aiosqlite redis pymongo django asyncpg psycopg2-binary
     'psycopg[binary]' psycopg_pool pymysql aiomysql uvloop gevent uvicorn gunicorn anyio aiohttp)
 # What is tested with one interpreter only.
@@ -324,6 +347,10 @@ if ((want_libraries)); then
     libraries 3.13.0 "${newest_libraries[@]}" "${more_libraries[@]}"
     libraries 3.13.0-old "${oldest_for_313[@]}"
     libraries "$newest_python" "${newest_libraries[@]}"
+    for name in 3.8.18 3.11.7 3.13.0; do large "$name" "$pyenv_versions/$name/bin/python3" numpy; done
+    large "$newest_python" /usr/bin/python3 numpy -- --python-version 3.15 --implementation cp
+    large "$(version_in "$store/sid" /usr/bin/python3.14)" /usr/bin/python3 aiohttp django sqlalchemy numpy -- \
+        --python-version 3.14 --implementation cp
 fi
 if ((want_debug)); then
     debug_files 3.11 host python3.11-dbg
