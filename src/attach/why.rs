@@ -5,8 +5,11 @@ use super::collect::holders::{self, Definition, Place, Question, Wanted};
 use super::documents::capture_info;
 use super::sources::Sources;
 use super::{AttachError, Target};
+use crate::heap::graph::Statistics;
 use crate::process::Process;
 use crate::resources::Catalog;
+use crate::snapshot::holders::{GraphInfo, HolderGroup};
+use crate::snapshot::overview::OverviewDocument;
 use crate::snapshot::{Coverage, VERSION, WhyDocument};
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
@@ -52,24 +55,9 @@ impl Target {
             Ok(Reading { consistent, value: (answer, info, graph.statistics) })
         })?;
         let (_, info, statistics) = &picture.value;
-        let coverage = Coverage {
-            objects: Some(info.tracked),
-            unreadable: info.unreadable,
-            broken_lists: Some(statistics.broken_lists),
-            collecting: Some(statistics.collecting),
-            ..Coverage::default()
-        };
-        let capture = capture_info(&picture, begun, coverage, Vec::new());
+        let capture = capture_info(&picture, begun, coverage(info, statistics), Vec::new());
         let (mut answer, info, _) = picture.value;
-        let mut sources = Sources::new(&self.process);
-        for (group, place) in answer.holders.groups.iter_mut().zip(&answer.places) {
-            let line = place.as_ref().and_then(|place| find_line(&mut sources, place));
-            if let (Some(line), Some(owner)) = (line, &mut group.owner)
-                && let Some(location) = &mut owner.location
-            {
-                location.line = Some(line);
-            }
-        }
+        self.add_lines(answer.holders.groups.iter_mut().zip(&answer.places));
         Ok(WhyDocument {
             schema: WhyDocument::SCHEMA,
             pyattach: VERSION,
@@ -81,6 +69,71 @@ impl Target {
             proven: answer.proven,
             hidden: answer.hidden,
         })
+    }
+
+    /// Where resources and instances accumulate, whatever they are.
+    pub fn why_all(
+        &self,
+        options: &CaptureOptions,
+        catalog: &Catalog,
+        show: WhyOptions,
+    ) -> Result<OverviewDocument, AttachError> {
+        let begun = Instant::now();
+        let question =
+            Question { groups: show.groups, depth: show.depth, runtime: None, socket_states: None };
+        let picture = self.picture(options, Subject::Heap, &mut |view| {
+            let (found, info, graph) = holders::everything(
+                view.python,
+                self.runtime,
+                view.interpreters,
+                catalog,
+                &question,
+            )?;
+            let consistent = graph.statistics.broken_lists == 0 && !graph.statistics.collecting;
+            Ok(Reading { consistent, value: (found, info, graph.statistics) })
+        })?;
+        let (_, info, statistics) = &picture.value;
+        let capture = capture_info(&picture, begun, coverage(info, statistics), Vec::new());
+        let (mut found, graph, _) = picture.value;
+        let groups = found.rows.iter_mut().map(|row| &mut row.group);
+        self.add_lines(groups.zip(&found.places));
+        Ok(OverviewDocument {
+            schema: OverviewDocument::SCHEMA,
+            pyattach: VERSION,
+            process: self.process_info()?,
+            capture,
+            graph,
+            accumulated: found.rows,
+            not_shown: found.not_shown,
+            proven: found.proven,
+            hidden: found.hidden,
+        })
+    }
+
+    /// Finds the lines of owners that memory does not tell.
+    fn add_lines<'g>(
+        &self,
+        groups: impl Iterator<Item = (&'g mut HolderGroup, &'g Option<Place>)>,
+    ) {
+        let mut sources = Sources::new(&self.process);
+        for (group, place) in groups {
+            let line = place.as_ref().and_then(|place| find_line(&mut sources, place));
+            if let (Some(line), Some(owner)) = (line, &mut group.owner)
+                && let Some(location) = &mut owner.location
+            {
+                location.line = Some(line);
+            }
+        }
+    }
+}
+
+fn coverage(info: &GraphInfo, statistics: &Statistics) -> Coverage {
+    Coverage {
+        objects: Some(info.tracked),
+        unreadable: info.unreadable,
+        broken_lists: Some(statistics.broken_lists),
+        collecting: Some(statistics.collecting),
+        ..Coverage::default()
     }
 }
 

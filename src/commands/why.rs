@@ -1,4 +1,4 @@
-//! `why PID SELECTOR`: who holds these objects.
+//! `why PID SELECTOR`: who holds these objects; without a selector, where things accumulate.
 
 use super::CommandResult;
 use super::arguments::{Capture, pid};
@@ -19,6 +19,7 @@ const SHOWN: usize = 8;
 /// SELECTOR is a kind of resource (socket, asyncio_task), an entry of the catalogue
 /// (aiohttp.session), either with a state (socket:open, socket:close_wait), an address (0x7f…),
 /// or the name of a type: the whole name, its last part, a part of it, or a pattern with * and ?.
+/// Without one, the containers are shown in which resources and instances accumulate.
 #[derive(Debug, clap::Args)]
 pub(super) struct Why {
     /// Process id
@@ -26,7 +27,7 @@ pub(super) struct Why {
     pid: i32,
     /// Which objects: KIND, KIND:STATE, ENTRY, TYPE or 0xADDRESS
     #[arg(value_name = "SELECTOR")]
-    selector: String,
+    selector: Option<String>,
     /// Show paths of up to N steps; the middle of longer ones is left out
     #[arg(long, value_name = "N", default_value_t = 16)]
     depth: usize,
@@ -34,7 +35,7 @@ pub(super) struct Why {
     #[arg(long)]
     all: bool,
     /// Write a drawing of the paths in the DOT language of Graphviz
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, conflicts_with = "json", requires = "selector")]
     dot: bool,
     /// Write the paths as folded stacks, for flame graphs, by the number of objects or by the
     /// bytes that go with them
@@ -44,7 +45,8 @@ pub(super) struct Why {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "count",
-        conflicts_with_all = ["json", "dot"]
+        conflicts_with_all = ["json", "dot"],
+        requires = "selector"
     )]
     folded: Option<Weight>,
     #[command(flatten)]
@@ -74,13 +76,14 @@ impl From<Weight> for folded::Weight {
 impl Why {
     pub(super) fn run(self) -> CommandResult {
         let catalog = self.catalog.load()?;
-        let wanted = parse(&self.selector, &catalog)?;
         let all = self.all || self.folded.is_some();
         let show = WhyOptions { groups: if all { usize::MAX } else { SHOWN }, depth: self.depth };
+        let Some(selector) = &self.selector else { return self.overview(&catalog, show) };
+        let wanted = parse(selector, &catalog)?;
         let progress = Progress::start(format!("reading the heap of process {}", self.pid));
         let target = Target::open(self.pid)?;
         let options = self.capture.options();
-        let document = target.why(&options, &catalog, &wanted, &self.selector, show)?;
+        let document = target.why(&options, &catalog, &wanted, selector, show)?;
         drop(progress);
         if self.capture.json {
             print_json(&document, false)?;
@@ -90,6 +93,20 @@ impl Why {
             print_text(|mut out| dot::write(&mut out, &document))?;
         } else {
             print_text(|mut out| text::why::write(&mut out, &document))?;
+        }
+        Ok(Code::of_capture(&document.capture))
+    }
+
+    /// Where things accumulate.
+    fn overview(&self, catalog: &Catalog, show: WhyOptions) -> CommandResult {
+        let progress = Progress::start(format!("reading the heap of process {}", self.pid));
+        let target = Target::open(self.pid)?;
+        let document = target.why_all(&self.capture.options(), catalog, show)?;
+        drop(progress);
+        if self.capture.json {
+            print_json(&document, false)?;
+        } else {
+            print_text(|mut out| text::overview::write(&mut out, &document))?;
         }
         Ok(Code::of_capture(&document.capture))
     }

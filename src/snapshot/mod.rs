@@ -16,6 +16,7 @@ pub mod heap;
 pub mod holders;
 pub mod injector;
 pub mod keep;
+pub mod overview;
 pub mod process;
 pub mod report;
 pub mod resources;

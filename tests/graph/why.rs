@@ -92,6 +92,7 @@ fn check(interpreter: &Interpreter, target: &mut Fixture) {
         let sum: u64 = groups.iter().filter_map(|group| group["count"].as_u64()).sum();
         assert_eq!(sum + found["holders"]["objects_not_shown"].as_u64().unwrap(), total, "{label}");
     }
+    one_command_names_all(&pid, interpreter, &expected.map(|row| (row.1, row.3)));
     executors_go_with_their_registry(&pid, interpreter);
     let text = pyattach(&["why", &pid, "Session"]);
     assert!(text.stdout.contains(&format!("{LEAKS} of {}  module shop.store", LEAKS + 5)));
@@ -100,6 +101,24 @@ fn check(interpreter: &Interpreter, target: &mut Fixture) {
     assert!(drawing.stdout.starts_with("digraph holders {"), "{interpreter}: {}", drawing.stdout);
     let nothing = pyattach(&["why", &pid, "there.is.no.such.Type"]);
     assert!(nothing.stdout.contains("Nothing matches"), "{interpreter}: {}", nothing.stdout);
+}
+
+/// Without a selector: one row for each leak, with all that it holds.
+fn one_command_names_all(pid: &str, interpreter: &Interpreter, leaks: &[(u64, &str)]) {
+    let found = pyattach_json(&["why", pid]);
+    let label = format!("{interpreter}: {:#}", found["accumulated"]);
+    assert_eq!(found["schema"], "pyattach.why-all/1", "{label}");
+    let rows = found["accumulated"].as_array().unwrap();
+    for (count, path) in leaks {
+        let row = rows.iter().filter(|row| row["path"] == *path).collect::<Vec<_>>();
+        assert_eq!(row.len(), 1, "{path}: {label}");
+        assert_eq!(row[0]["count"], *count, "{path}: {label}");
+        assert_eq!(row[0]["only_holder"], true, "{path}: {label}");
+        assert!(row[0]["owner"]["location"]["line"].is_u64(), "{path}: {label}");
+    }
+    let text = pyattach(&["why", pid]);
+    let sockets = format!("with    {} socket", 2 * LEAKS);
+    assert!(text.stdout.contains(&sockets), "{interpreter}: {}", text.stdout);
 }
 
 fn executors_go_with_their_registry(pid: &str, interpreter: &Interpreter) {

@@ -13,6 +13,7 @@ pub mod family;
 mod findings;
 mod header;
 pub mod injector;
+pub mod overview;
 pub mod report;
 pub mod resources;
 pub mod snapshot;

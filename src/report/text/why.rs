@@ -137,7 +137,7 @@ fn weight(size: u64, resources: &BTreeMap<String, u64>) -> String {
     parts.join(", ")
 }
 
-fn write_proven(out: &mut impl Write, proven: &Proven) -> io::Result<()> {
+pub(super) fn write_proven(out: &mut impl Write, proven: &Proven) -> io::Result<()> {
     let (count, waiting) = (number(proven.count), number(proven.waiting));
     let what = match proven.kind.as_str() {
         "future" => format!("{count} of {waiting} pending futures"),
@@ -151,7 +151,7 @@ fn write_proven(out: &mut impl Write, proven: &Proven) -> io::Result<()> {
     writeln!(out, "\n    {}", escape(&proven.reason))
 }
 
-fn write_hidden(out: &mut impl Write, hidden: &HiddenWaker) -> io::Result<()> {
+pub(super) fn write_hidden(out: &mut impl Write, hidden: &HiddenWaker) -> io::Result<()> {
     let (count, waiting) = (number(hidden.count), number(hidden.waiting));
     let kind = escape(&hidden.kind);
     writeln!(out, "\n{DIM}of {count} of {waiting} {kind}s, {}{DIM:#}", escape(&hidden.reason))
@@ -175,7 +175,7 @@ fn write_sites(out: &mut impl Write, holders: &Holders) -> io::Result<()> {
     Ok(())
 }
 
-fn write_graph(out: &mut impl Write, graph: &GraphInfo) -> io::Result<()> {
+pub(super) fn write_graph(out: &mut impl Write, graph: &GraphInfo) -> io::Result<()> {
     write!(out, "{DIM}{} objects, {} references", number(graph.objects), number(graph.references))?;
     if graph.inferred > 0 {
         write!(out, " ({} inferred)", number(graph.inferred))?;

@@ -5,6 +5,7 @@
 //! container that accumulates. Whether cutting it is enough is for the dominator tree to say;
 //! where it is not, another search without the container finds who else holds them.
 
+mod everything;
 mod group;
 mod owner;
 mod proven;
@@ -14,6 +15,7 @@ mod sites;
 mod threads;
 mod weight;
 
+pub use everything::{Everything, everything};
 pub use owner::{Definition, Place};
 pub use rows::{Identity, Labels, rows};
 pub use select::Wanted;
@@ -102,7 +104,7 @@ impl<'h, 'm> Holding<'h, 'm> {
             unreadable: statistics.unreadable,
             ..GraphInfo::default()
         };
-        let mut scanned: BTreeMap<u32, u64> = BTreeMap::new();
+        let mut scanned = vec![0; self.graph.types().len()];
         for node in self.graph.objects() {
             if !self.is_alive(node) {
                 info.garbage += 1;
@@ -110,13 +112,13 @@ impl<'h, 'm> Holding<'h, 'm> {
             } else if self.graph.surplus(node) > 0 {
                 info.held_from_c += 1;
             }
-            if let Some(number) = self.graph.type_number(node) {
-                *scanned.entry(number).or_default() += 1;
+            let number = self.graph.type_number(node).map(|number| number as usize);
+            if let Some(count) = number.and_then(|number| scanned.get_mut(number)) {
+                *count += 1;
             }
         }
-        for (number, count) in scanned {
-            if let Some(known) = self.graph.types().get(number as usize).filter(|one| one.inferred)
-            {
+        for (known, count) in self.graph.types().iter().zip(scanned) {
+            if known.inferred && count > 0 {
                 *info.scanned_types.entry(known.class.name().to_owned()).or_default() += count;
             }
         }
