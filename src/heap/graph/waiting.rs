@@ -122,6 +122,7 @@ pub fn may_wake(python: &Python<'_>, graph: &Graph, waiting: &Waiting, from_c: b
         gates: waits.iter().enumerate().map(|(at, wait)| (wait.waiter, at)).collect(),
         awaited: FxHashMap::default(),
         private: FxHashMap::default(),
+        own: FxHashMap::default(),
         cancellers: of_types(CANCELLERS),
         hands: of_types(HANDS),
         code: of_types(CODE),
@@ -136,6 +137,10 @@ pub fn may_wake(python: &Python<'_>, graph: &Graph, waiting: &Waiting, from_c: b
     }
     for &(from, to, whose) in &waiting.private {
         search.private.entry(from).or_default().push((to, whose));
+        search.own.entry(whose).or_default().push(to);
+    }
+    for &(to, whose) in &waiting.unseen {
+        search.own.entry(whose).or_default().push(to);
     }
     search.begin(from_c);
     while let Some(node) = search.stack.pop() {
@@ -154,6 +159,8 @@ struct Search<'s, 'm> {
     awaited: FxHashMap<Node, Vec<usize>>,
     /// References that are followed once a wait is over.
     private: FxHashMap<Node, Vec<(Node, usize)>>,
+    /// What else a thread refers to that waits no more, by its wait.
+    own: FxHashMap<usize, Vec<Node>>,
     /// Of each type: its instances cancel.
     cancellers: Vec<bool>,
     hands: Vec<bool>,
@@ -285,10 +292,7 @@ impl Search<'_, '_> {
             && !std::mem::replace(open, true)
         {
             self.stack.push(wait.waiter);
-            let unseen = self.waiting.unseen.iter().filter(|(_, whose)| *whose == at);
-            self.stack.extend(unseen.map(|(node, _)| *node));
-            let private = self.waiting.private.iter().filter(|(.., whose)| *whose == at);
-            self.stack.extend(private.map(|(_, to, _)| *to));
+            self.stack.extend(self.own.get(&at).into_iter().flatten());
         }
     }
 

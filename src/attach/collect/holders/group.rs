@@ -309,5 +309,6 @@ fn line(steps: &[&Shown], depth: usize) -> String {
     let left = texts.len() - depth;
     let first = texts.get(..before).unwrap_or_default().join(ARROW);
     let last = texts.get(texts.len() - after..).unwrap_or_default().join(ARROW);
-    format!("{first}{ARROW}… {left} steps …{ARROW}{last}")
+    let steps = if left == 1 { "step" } else { "steps" };
+    format!("{first}{ARROW}… {left} {steps} …{ARROW}{last}")
 }

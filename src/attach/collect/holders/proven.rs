@@ -20,6 +20,8 @@ const FUTURE: &str = "nothing alive refers to them, but tasks and threads that w
                       nothing can ever give them a result";
 /// Parts of the names of files whose functions only pass a wait on.
 const LIBRARY: [&str; 4] = ["/asyncio/", "/threading.py", "/queue.py", "/concurrent/futures/"];
+/// Places whose waiters' holders are looked for: that takes searches of the whole graph.
+const HELD: usize = 3;
 /// A future of `concurrent.futures`.
 const CONCURRENT: &str = "concurrent.futures._base.Future";
 const HIDDEN: &str = "only C code refers to what they wait for: it may wake them";
@@ -135,8 +137,11 @@ impl Search<'_, '_, '_> {
 
     /// The object of a waiter: of a thread, its `threading.Thread`.
     fn object(&self, waiter: Node) -> Node {
-        let wait = self.waiting.waits.iter().position(|wait| wait.waiter == waiter);
-        let thread = wait.and_then(|at| self.threads.get(at.checked_sub(self.tasks)?));
+        if !matches!(self.holding.graph.special(waiter), Some(Special::Thread(_))) {
+            return waiter;
+        }
+        let wait = self.waiting.waits.iter().skip(self.tasks).position(|one| one.waiter == waiter);
+        let thread = wait.and_then(|thread| self.threads.get(thread));
         thread.and_then(|thread| thread.object).unwrap_or(waiter)
     }
 
@@ -199,7 +204,7 @@ impl Search<'_, '_, '_> {
         for (place, ((name, location), nodes)) in places.into_iter().enumerate() {
             let threads = nodes.iter().filter_map(|&node| thread_row(graph, node)).collect();
             let nodes: Vec<Node> = nodes.into_iter().map(|node| self.object(node)).collect();
-            let holders = match place < self.question.groups {
+            let holders = match place < self.question.groups.min(HELD) {
                 true => {
                     let question = Question { groups: 3, runtime: None, ..*self.question };
                     self.holding.holders(&nodes, &question)?.holders.groups

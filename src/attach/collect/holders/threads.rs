@@ -12,6 +12,7 @@ use crate::heap::graph::waiting::{Wait, Waiting};
 use crate::heap::graph::{Graph, Kind, Node, Special};
 use crate::layout::traits::FrameChain;
 use crate::memory::Address;
+use rustc_hash::FxHashMap;
 use std::rc::Rc;
 
 /// What a condition makes its waiters wait for.
@@ -68,6 +69,7 @@ pub(super) fn add(
     let (python, graph) = (holding.python, holding.graph);
     let known: Vec<Known> =
         holding.interpreters.iter().filter_map(|one| Known::of(python, one)).collect();
+    let active = active(holding);
     let mut found = Vec::new();
     for thread in 0..graph.objects().start {
         let Some(Special::Thread(state)) = graph.special(thread) else { continue };
@@ -82,7 +84,7 @@ pub(super) fn add(
         let at = waiting.waits.len();
         waiting.waits.push(Wait { waiter: thread, awaited: lock });
         unseen(python, graph, &known, &frames, lock, at, waiting);
-        let object = private(holding, state.ident, at, waiting);
+        let object = private(holding, &active, state.ident, at, waiting);
         found.push(ThreadWait { frames, object });
     }
     Ok(found)
@@ -203,25 +205,32 @@ fn is_exit(python: &Python<'_>, graph: &Graph, node: Node) -> bool {
     name.is_some_and(|name| name.ends_with(".__exit__"))
 }
 
+/// `threading._active` of all interpreters.
+fn active(holding: &Holding<'_, '_>) -> FxHashMap<u64, Address> {
+    let python = holding.python;
+    let items = holding.interpreters.iter().flat_map(|interpreter| {
+        let active = python.module_global(interpreter, "threading", "_active").ok().flatten();
+        active.and_then(|active| python.dict_items(active, 1 << 20).ok()).unwrap_or_default()
+    });
+    let threads = items.filter_map(|(ident, thread)| match python.integer(ident) {
+        // Idents are pthread addresses: positive, up to 64 bits.
+        Ok(Integer::Small(ident)) => Some((ident as u64, thread)),
+        _ => None,
+    });
+    threads.collect()
+}
+
 /// The `threading.Thread` of a thread. Its target and arguments belong to the thread, though it
 /// is itself in the hands of `threading`.
 fn private(
     holding: &Holding<'_, '_>,
+    active: &FxHashMap<u64, Address>,
     ident: u64,
     at: usize,
     waiting: &mut Waiting,
 ) -> Option<Node> {
     let (python, graph) = (holding.python, holding.graph);
-    let mut threads = holding.interpreters.iter().filter_map(|interpreter| {
-        let active = python.module_global(interpreter, "threading", "_active").ok()??;
-        let items = python.dict_items(active, 1 << 20).ok()?;
-        let own = items.into_iter().find(|&(key, _)| {
-            // Idents are pthread addresses: positive, up to 64 bits.
-            matches!(python.integer(key), Ok(Integer::Small(key)) if key as u64 == ident)
-        });
-        own.map(|(_, thread)| thread)
-    });
-    let thread = threads.next()?;
+    let thread = *active.get(&ident)?;
     let owner = graph.node_at(thread)?;
     let storage = graph
         .references(owner)
