@@ -175,3 +175,72 @@ fn says_where_objects_were_made() {
         assert_eq!(found["holders"]["sites_hint"], Value::Null, "{label}");
     });
 }
+
+/// Connections in all states, and handles that only an event loop has.
+const STATES: &str = r#"
+import asyncio, json, os, socket, sys
+
+class Late: pass
+
+listener = socket.create_server(("127.0.0.1", 0))
+ENDED, LIVE, OTHERS = [], [], []
+for place in range(5):
+    near = socket.create_connection(listener.getsockname())
+    far, _ = listener.accept()
+    if place < 3:
+        near.shutdown(socket.SHUT_WR)
+        assert far.recv(1) == b""
+        near.close()
+        ENDED.append(far)
+    else:
+        LIVE.append(near)
+        OTHERS.append(far)
+del near, far
+loop = asyncio.new_event_loop()
+for _ in range(4):
+    loop.call_later(100000, print, Late())
+print("READY", json.dumps({"pid": os.getpid(), "listener": hex(id(listener))}), flush=True)
+sys.stdin.read()
+"#;
+
+#[test]
+fn sockets_are_selected_by_what_the_kernel_says() {
+    for_each_of(some(&[(3, 8), (3, 13)]), |interpreter| {
+        let command = interpreter.command(&["-c", STATES]);
+        let target = Fixture::run(&format!("states on {interpreter}"), command);
+        let pid = target.pid_text();
+        let groups = |selector: &str| -> Vec<(u64, String)> {
+            let found = pyattach_json(&["why", &pid, selector]);
+            let groups = found["holders"]["groups"].as_array().unwrap().iter();
+            groups
+                .map(|one| {
+                    (one["count"].as_u64().unwrap(), one["path"].as_str().unwrap().to_owned())
+                })
+                .collect()
+        };
+        let path = |text: &str| format!("module __main__ › {text}");
+        assert_eq!(groups("socket:close_wait"), [(3, path("ENDED › [item]"))], "{interpreter}");
+        let mut established = groups("socket:ESTABLISHED");
+        established.sort();
+        let expected = [(2, path("LIVE › [item]")), (2, path("OTHERS › [item]"))];
+        assert_eq!(established, expected, "{interpreter}");
+        assert_eq!(groups("socket:listen"), [(1, path("listener"))], "{interpreter}");
+        assert_eq!(groups("socket:time_wait"), [], "{interpreter}");
+        let listener = target.facts["listener"].as_str().unwrap();
+        assert_eq!(groups(listener), [(1, path("listener"))], "{interpreter}");
+        // What only timers hold hangs from the event loop, whoever has that.
+        let late = "event loop › scheduled handles › [item] › ._args › [item]";
+        assert_eq!(groups("__main__.Late"), [(4, late.to_owned())], "{interpreter}");
+
+        let folded = pyattach(&["why", &pid, "socket:close_wait", "--folded"]);
+        assert_eq!(
+            folded.stdout, "module __main__;ENDED;[item];socket.socket 3\n",
+            "{interpreter}"
+        );
+        let short = pyattach(&["why", &pid, "__main__.Late", "--depth", "4"]);
+        assert!(short.stdout.contains("… 1 step …"), "{interpreter}: {}", short.stdout);
+        let wrong = pyattach(&["why", &pid, "soket:open"]);
+        assert_eq!(wrong.code, Some(2), "{interpreter}: {}", wrong.stderr);
+        assert!(wrong.stderr.contains("hint:"), "{interpreter}: {}", wrong.stderr);
+    });
+}
