@@ -26,6 +26,7 @@ fn garbage(sockets: u64, enabled: Option<bool>) -> Whole {
         enabled,
         generations: vec![0; 3],
         permanent: 0,
+        ..CollectorRow::default()
     }];
     whole
 }
