@@ -80,6 +80,9 @@ const SLOW: f64 = 0.25;
 /// So much more in swap since the last capture: the machine has no memory to spare.
 const SWAPPING: u64 = 16 << 20;
 
+/// Clocks that are kept right by small steps are not set back.
+const CLOCK_STEP_MS: i64 = 1000;
+
 /// What is known of one process.
 #[derive(Debug)]
 struct Watched {
@@ -89,6 +92,8 @@ struct Watched {
     /// Rounds until it is looked at.
     wait: u32,
     swap: Option<u64>,
+    /// By how much the clock on the wall is ahead of that of the boot, in milliseconds.
+    ahead_ms: Option<i64>,
     captures: u64,
 }
 
@@ -216,6 +221,7 @@ impl Watching<'_> {
             pace: 1,
             wait: 0,
             swap: None,
+            ahead_ms: None,
             captures: 0,
         });
         if known.wait > 0 {
@@ -240,8 +246,25 @@ impl Watching<'_> {
         }
         self.gravest = self.gravest.max(Code::of_capture(&snapshot.summary.capture));
         self.pace(pid, &snapshot, begun.elapsed());
-        let files = self.folder.thin(pid, &self.watch.keep, self.watch.max_size);
+        self.clock(pid, &snapshot);
+        let files = self.folder.thin(pid, &path, &self.watch.keep, self.watch.max_size);
         self.alarms.look(&files, &snapshot.summary.same, self.watch.capture.json)
+    }
+
+    /// Tells when the clock was set back: the names of the files are no longer in order then.
+    fn clock(&mut self, pid: i32, snapshot: &Snapshot) {
+        let taken = &snapshot.summary.taken;
+        let Some(known) = self.known.get_mut(&pid) else { return };
+        let ahead = taken.since_boot_ms.map(|boot| taken.unix_ms - boot);
+        let before = std::mem::replace(&mut known.ahead_ms, ahead);
+        let back = before.zip(ahead).map_or(0, |(before, now)| before - now);
+        if back > CLOCK_STEP_MS {
+            let seconds = back / 1000;
+            say(&format!(
+                "the clock was set back by {seconds} s: names of files repeat that time, the order \
+                 in them is kept by the clock of the boot"
+            ));
+        }
     }
 
     /// Slower when the machine suffers, at the pace asked for again when it does not.

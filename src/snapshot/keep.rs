@@ -2,7 +2,7 @@
 //! day, and so on, under a limit of bytes.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// One file of a series.
@@ -32,14 +32,18 @@ impl Policy {
     /// All of the last hour, one an hour of the last day, one a day of the last 30 days.
     pub const DEFAULT: &'static str = "1h,1d:1h,30d:1d";
 
-    /// The files that are not to be kept. Ages are counted from the newest file, not from the
-    /// clock, which may be wrong. The newest file always stays.
-    pub fn superfluous(&self, files: &[Kept], max_bytes: Option<u64>) -> Vec<Kept> {
+    /// The files that are not to be kept. Ages are counted from `newest`, the one that was
+    /// written last, which always stays. Others may seem to be later: then the clock was set
+    /// back meanwhile, and they are older in truth.
+    pub fn superfluous(&self, files: &[Kept], newest: &Path, max_bytes: Option<u64>) -> Vec<Kept> {
         let mut sorted = files.to_vec();
         // Of one second, the later ones have a number behind: 2 to 9, 10 and so on.
         let order = |file: &Kept| (file.taken, file.path.as_os_str().len());
         sorted.sort_by(|a, b| (order(a), &a.path).cmp(&(order(b), &b.path)));
-        let Some(newest) = sorted.pop() else { return Vec::new() };
+        let place = sorted.iter().position(|file| file.path == newest);
+        let Some(place) = place else { return Vec::new() };
+        let newest = sorted.remove(place);
+        sorted.rotate_left(place);
         let mut seen = BTreeSet::new();
         let (mut kept, mut superfluous) = (Vec::new(), Vec::new());
         for file in sorted {
@@ -122,7 +126,8 @@ mod tests {
     }
 
     fn left(policy: &str, files: &[Kept], max: Option<u64>) -> Vec<Kept> {
-        let gone = policy.parse::<Policy>().unwrap().superfluous(files, max);
+        let newest = &files.last().unwrap().path;
+        let gone = policy.parse::<Policy>().unwrap().superfluous(files, newest, max);
         files.iter().filter(|file| !gone.contains(file)).cloned().collect()
     }
 
@@ -157,6 +162,24 @@ mod tests {
         let kept = left("1d", &files, Some(100_000));
         assert_eq!(kept, files[20..]);
         assert_eq!(left("1d", &files, Some(1)).len(), 1);
+    }
+
+    #[test]
+    fn a_clock_set_back_costs_nothing_new() {
+        // Three hours, then the clock goes back by two of them, and half an hour more.
+        let mut files = minutes(180);
+        files.extend(minutes(90).split_off(60).into_iter().map(|file| {
+            let path = PathBuf::from(format!("{}-2", file.path.display()));
+            Kept { path, ..file }
+        }));
+        let kept = left("1h,1d:1h", &files, None);
+        assert!(files[180..].iter().all(|file| kept.contains(file)), "{kept:?}");
+        assert!(files[90..180].iter().all(|file| kept.contains(file)), "{kept:?}");
+        // Those of before go first when there is too much.
+        let few = left("all", &files, Some(300_000));
+        assert_eq!(few.len(), 30);
+        assert!(files[90..180].iter().all(|file| !few.contains(file)), "{few:?}");
+        assert_eq!(few.last(), files.last());
     }
 
     #[test]

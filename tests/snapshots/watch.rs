@@ -219,6 +219,66 @@ fn the_end_of_the_process_is_the_end() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_costs_nothing() {
+    on_one(|interpreter| {
+        let dir = folder();
+        let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        let (library, offset, out) = (at("wall_clock.so"), at("offset"), at("out"));
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/wall_clock.c");
+        let cc = ["-shared", "-fPIC", "-o", &library, source, "-ldl"];
+        assert!(Command::new("cc").args(cc).status().unwrap().success());
+        fs::write(&offset, "0").unwrap();
+        let target = Fixture::start(interpreter, "series.py", &[]);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pyattach"));
+        command.args(["watch", &target.pid_text(), "--every", "100ms", "--dir", &out]);
+        command.env("LD_PRELOAD", &library).env("WALL_CLOCK", &offset);
+        let watch = Watch::run(command);
+        let out = Path::new(&out);
+        let before = wait_for_files(out, 3);
+        fs::write(dir.path().join("new"), "-90000").unwrap();
+        fs::rename(dir.path().join("new"), &offset).unwrap();
+        watch.wait_to_say("the clock was set back by 90000 s");
+        // By their names, those of now are a day older than those of before.
+        let after = wait_for_files(out, before.len() + 8);
+        assert!(before.iter().all(|path| after.contains(path)), "{before:?}\n{after:?}");
+        watch.signal(libc::SIGTERM);
+        let (code, said) = watch.end();
+        assert_eq!(code, Some(0), "{said}");
+        let trend = super::series::json(&["trend", out.to_str().unwrap(), "--json", "--all"]);
+        let process = &trend["processes"][0];
+        assert_eq!(process["captures"], files(out).len());
+        let times: Vec<i64> =
+            process["times"].as_array().unwrap().iter().map(|it| it.as_i64().unwrap()).collect();
+        let falls = times.windows(2).filter(|pair| pair[1] < pair[0]).count();
+        assert_eq!(falls, 1, "{times:?}");
+        assert!(process["hours"].as_f64().unwrap() < 1.0, "{process:#}");
+    });
+}
+
+#[test]
+fn children_are_watched_with_their_parent() {
+    on_one(|interpreter| {
+        let dir = folder();
+        let path = dir.path().to_str().unwrap();
+        let target = Fixture::start(interpreter, "report_service.py", &["--children", "2"]);
+        let pid = target.pid_text();
+        let watch = Watch::start(&[&pid, "--children", "--every", "100ms", "--dir", path]);
+        let of_process = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            name.split('-').next().unwrap().to_owned()
+        };
+        wait_for("files of all three", || {
+            let pids: std::collections::BTreeSet<String> =
+                files(dir.path()).iter().map(of_process).collect();
+            (pids.len() == 3 && pids.contains(&pid)).then_some(())
+        });
+        drop(target);
+        let (_, said) = watch.end();
+        assert!(said.contains("no process is left"), "{said}");
+    });
+}
+
+#[test]
 fn a_full_disk_is_reported_and_costs_no_file() {
     if !is_root() {
         not_run("mounting needs root");

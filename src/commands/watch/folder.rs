@@ -58,11 +58,18 @@ impl Folder {
         paths
     }
 
-    /// Removes the files of a process that are not to be kept; gives those that are.
-    pub(super) fn thin(&self, pid: i32, policy: &Policy, max_bytes: u64) -> Vec<PathBuf> {
+    /// Removes the files of a process that are not to be kept, now that `newest` was written;
+    /// gives those that are.
+    pub(super) fn thin(
+        &self,
+        pid: i32,
+        newest: &Path,
+        policy: &Policy,
+        max_bytes: u64,
+    ) -> Vec<PathBuf> {
         let files = self.paths().into_iter().filter_map(|path| kept(path, pid));
         let mut files: Vec<Kept> = files.collect();
-        for file in policy.superfluous(&files, Some(max_bytes)) {
+        for file in policy.superfluous(&files, newest, Some(max_bytes)) {
             match fs::remove_file(&file.path) {
                 Ok(()) => files.retain(|kept| kept.path != file.path),
                 Err(error) => say(&format!("cannot remove {}: {error}", file.path.display())),
@@ -102,8 +109,9 @@ mod tests {
         ];
         names.iter().for_each(|name| make(name));
         let watched = Folder(folder.path().to_owned());
-        let left = watched.thin(7, &"1s".parse().unwrap(), 1);
-        assert_eq!(left.len(), 1);
+        let newest = folder.path().join(names[1]);
+        let left = watched.thin(7, &newest, &"1s".parse().unwrap(), 1);
+        assert_eq!(left, [newest]);
         let there: Vec<PathBuf> = watched.paths();
         assert_eq!(there.len(), 4);
         assert!(kept(folder.path().join(names[1]), 7).is_some_and(|it| it.taken == 1_700_000_000));
