@@ -29,12 +29,13 @@ fn suite<W: Write>(writer: &mut Writer<W>, process: &ProcessTrend) -> io::Result
     suite.push_attribute(("name", &*escape(&name)));
     suite.push_attribute(("tests", process.series.len().to_string().as_str()));
     suite.push_attribute(("failures", failures.as_str()));
+    suite.push_attribute(("errors", "0"));
+    suite.push_attribute(("skipped", "0"));
     suite.push_attribute(("timestamp", &*escape(&process.last.at)));
     writer.write_event(Event::Start(suite))?;
     for row in &process.series {
-        let family = format!("{:?}", row.family).to_lowercase();
         let mut case = BytesStart::new("testcase");
-        case.push_attribute(("classname", family.as_str()));
+        case.push_attribute(("classname", row.family.name()));
         case.push_attribute(("name", &*escape(&row.name)));
         match row.finding(process).filter(|_| grows(&row)) {
             None => writer.write_event(Event::Empty(case))?,
@@ -44,8 +45,9 @@ fn suite<W: Write>(writer: &mut Writer<W>, process: &ProcessTrend) -> io::Result
                 failure.push_attribute(("message", &*escape(&finding.title)));
                 failure.push_attribute(("type", finding.rule.as_str()));
                 writer.write_event(Event::Start(failure))?;
-                let text = finding.evidence.sentences.join("\n");
-                writer.write_event(Event::Text(BytesText::new(&escape(&text))))?;
+                let sentences = finding.evidence.sentences.iter().map(|it| escape(it).into_owned());
+                let text = sentences.collect::<Vec<_>>().join("\n");
+                writer.write_event(Event::Text(BytesText::new(&text)))?;
                 writer.write_event(Event::End(BytesEnd::new("failure")))?;
                 writer.write_event(Event::End(BytesEnd::new("testcase")))?;
             }
