@@ -68,3 +68,22 @@ impl Stop {
         self.wait(Duration::ZERO)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_that_are_past_are_skipped_and_the_beat_is_kept() {
+        let hour = Duration::from_secs(3600);
+        let begun = Instant::now().checked_sub(hour * 7 / 2);
+        // A machine that was started just now has no such time.
+        let Some(due) = begun else { return };
+        let mut schedule = Schedule { every: hour, due };
+        // Three and a half hours late: the rounds of one, two and three hours are past.
+        assert_eq!(schedule.next(), 3);
+        assert!(schedule.left() <= hour / 2 && schedule.left() > hour / 3);
+        assert_eq!(schedule.next(), 0);
+        assert!(schedule.left() > hour);
+    }
+}
