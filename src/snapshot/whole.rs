@@ -209,7 +209,8 @@ pub struct ChildRow {
 impl CollectorRow {
     /// Nothing is collected unless the program asks for it.
     pub fn is_off(&self) -> bool {
-        self.enabled == Some(false)
+        let first = self.thresholds.as_ref().and_then(|all| all.first());
+        self.enabled == Some(false) || first == Some(&0)
     }
 }
 

@@ -20,15 +20,15 @@ fn garbage(sockets: u64, enabled: Option<bool>) -> Whole {
     add_resources(&mut whole, "socket", &addresses);
     let held = addresses.iter().skip(2).map(|address| format!("{address:#x}"));
     whole.held = Some(Held { garbage: held.collect(), ..Held::default() });
-    whole.collectors = vec![CollectorRow {
-        interpreter: 0,
-        collecting: false,
-        enabled,
-        generations: vec![0; 3],
-        permanent: 0,
-        ..CollectorRow::default()
-    }];
+    whole.collectors = vec![CollectorRow { enabled, ..CollectorRow::default() }];
     whole
+}
+
+#[test]
+fn a_collector_without_a_threshold_is_off() {
+    let mut whole = garbage(5, Some(true));
+    whole.collectors[0].thresholds = Some(vec![0, 10, 10]);
+    assert_eq!(severity(&whole, "open-but-unreachable"), Some(Severity::Warning));
 }
 
 #[test]
