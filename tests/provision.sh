@@ -348,9 +348,10 @@ if ((want_libraries)); then
     libraries 3.13.0-old "${oldest_for_313[@]}"
     libraries "$newest_python" "${newest_libraries[@]}"
     for name in 3.8.18 3.11.7 3.13.0; do large "$name" "$pyenv_versions/$name/bin/python3" numpy; done
-    large "$newest_python" /usr/bin/python3 numpy -- --python-version 3.15 --implementation cp
+    # pip holds what a package requires against the Python that it runs on itself.
+    large "$newest_python" /usr/bin/python3 numpy -- --python-version 3.15 --implementation cp --ignore-requires-python
     large "$(version_in "$store/sid" /usr/bin/python3.14)" /usr/bin/python3 aiohttp django sqlalchemy numpy -- \
-        --python-version 3.14 --implementation cp
+        --python-version 3.14 --implementation cp --ignore-requires-python
 fi
 if ((want_debug)); then
     debug_files 3.11 host python3.11-dbg
