@@ -1,5 +1,6 @@
 //! A capture to be stored: everything, and when and where it was taken.
 
+use super::collect::holders::Extent;
 use super::whole::WholeOptions;
 use super::{AttachError, CaptureOptions, Target};
 use crate::resources::Catalog;
@@ -9,12 +10,14 @@ use crate::snapshot::rules::Rules;
 use nix::time::{ClockId, clock_gettime};
 
 impl Target {
-    /// Captures everything, to be stored. `full_command` keeps the arguments of the command line.
+    /// Captures everything, to be stored. `full_command` keeps the arguments of the command line,
+    /// `graph` the graph of references.
     pub fn snapshot(
         &self,
         options: &CaptureOptions,
         catalog: &Catalog,
         full_command: bool,
+        graph: bool,
     ) -> Result<Snapshot, AttachError> {
         let mut around = Circumstances {
             unix_ms: jiff::Timestamp::now().as_millisecond(),
@@ -23,7 +26,9 @@ impl Target {
             ..Circumstances::default()
         };
         // Sources change, and lines of them are of no use when captures are compared.
-        let with = WholeOptions { source: false, ..WholeOptions::default() };
+        let extent = if graph { Extent::Graph } else { Extent::Types };
+        let holders = if graph { u64::MAX } else { WholeOptions::MANY };
+        let with = WholeOptions { source: false, holders: Some(holders), extent, samples: true };
         let whole = self.whole(options, catalog, with)?;
         let usage = self.process.memory_usage();
         (around.pss_bytes, around.swap_bytes) = (usage.proportional, usage.swap);

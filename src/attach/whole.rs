@@ -1,18 +1,23 @@
 //! One capture of everything.
 
 use super::capture::{CaptureOptions, Reading, Subject};
+use super::collect::holders::{Extent, Kept};
 use super::collect::whole::{self, Setting};
 use super::documents::{capture_info, native_threads, totals};
 use super::samples::Subjects;
 use super::sockets::{Around, LEAST_AGE, join, note};
 use super::sources::Sources;
+use super::why::add_line;
 use super::{AttachError, Target};
+use crate::process::Process;
 use crate::resources::Catalog;
+use crate::snapshot::graph::StoredGraph;
 use crate::snapshot::whole::{
     ChildRow, LoopSample, ResourceLimits, SameProcess, Sample, Sockets, Tasks, Whole,
 };
-use crate::snapshot::{Coverage, ThreadRow};
+use crate::snapshot::{Coverage, Held, ThreadRow};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What a whole capture takes in beside the process at one instant.
@@ -26,6 +31,8 @@ pub struct WholeOptions {
     /// Tracked objects up to which it is looked for who holds resources and tasks; `None` for
     /// not at all. Never looked for while the process stands still for it.
     pub holders: Option<u64>,
+    /// Of what that is looked for.
+    pub extent: Extent,
 }
 
 impl WholeOptions {
@@ -37,7 +44,7 @@ impl WholeOptions {
 
 impl Default for WholeOptions {
     fn default() -> Self {
-        Self { samples: true, source: true, holders: Some(Self::MANY) }
+        Self { samples: true, source: true, holders: Some(Self::MANY), extent: Extent::Resources }
     }
 }
 
@@ -80,6 +87,7 @@ impl Target {
                 descriptors: around.descriptors(),
                 maps: around.maps(),
                 holders: with.holders.filter(|_| !view.held),
+                extent: with.extent,
                 kernel: &around,
             };
             let found = whole::collect(view.python, &setting)?;
@@ -118,6 +126,10 @@ impl Target {
             let of_loops = loops.iter_mut().flat_map(|row| &mut row.stack);
             of_threads.chain(of_loops).for_each(|frame| sources.annotate(frame));
         }
+        let (held, graph) = match found.kept {
+            Some(kept) => with_lines(&self.process, kept),
+            None => (None, None),
+        };
         let native_threads = native_threads(&threads, &picture.os, &names);
         Ok(Whole {
             taken: taken.to_string(),
@@ -133,7 +145,8 @@ impl Target {
             kinds: found.kinds,
             resources: found.resources,
             used: found.used,
-            held: found.held,
+            held,
+            graph,
             sockets: Sockets {
                 summary: joined.summary,
                 rows: joined.rows,
@@ -154,6 +167,22 @@ impl Target {
             children,
         })
     }
+}
+
+/// Looks up the lines of owners that memory does not tell.
+fn with_lines(process: &Process, kept: Kept) -> (Option<Held>, Option<Arc<StoredGraph>>) {
+    let mut sources = Sources::new(process);
+    let mut held = kept.held;
+    for (group, place) in held.groups.iter_mut().zip(&kept.places) {
+        add_line(&mut sources, place.as_ref(), group.owner.as_mut());
+    }
+    let graph = kept.graph.map(|(mut graph, places)| {
+        for (owner, place) in graph.owners.iter_mut().zip(&places) {
+            add_line(&mut sources, place.as_ref(), owner.owner.as_mut());
+        }
+        Arc::new(graph)
+    });
+    (Some(held), graph)
 }
 
 /// The capture itself as a sample, and the threads whose loops were busy: ident and kernel's id.

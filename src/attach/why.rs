@@ -8,7 +8,7 @@ use super::{AttachError, Target};
 use crate::heap::graph::Statistics;
 use crate::process::Process;
 use crate::resources::Catalog;
-use crate::snapshot::holders::{GraphInfo, HolderGroup};
+use crate::snapshot::holders::{GraphInfo, HolderGroup, Owner};
 use crate::snapshot::overview::OverviewDocument;
 use crate::snapshot::{Coverage, VERSION, WhyDocument};
 use std::collections::{BTreeMap, HashSet};
@@ -64,7 +64,7 @@ impl Target {
             process: self.process_info()?,
             capture,
             selector: selector.to_owned(),
-            graph: info,
+            graph: Some(info),
             holders: answer.holders,
             proven: answer.proven,
             hidden: answer.hidden,
@@ -117,12 +117,7 @@ impl Target {
     ) {
         let mut sources = Sources::new(&self.process);
         for (group, place) in groups {
-            let line = place.as_ref().and_then(|place| find_line(&mut sources, place));
-            if let (Some(line), Some(owner)) = (line, &mut group.owner)
-                && let Some(location) = &mut owner.location
-            {
-                location.line = Some(line);
-            }
+            add_line(&mut sources, place.as_ref(), group.owner.as_mut());
         }
     }
 }
@@ -134,6 +129,20 @@ fn coverage(info: &GraphInfo, statistics: &Statistics) -> Coverage {
         broken_lists: Some(statistics.broken_lists),
         collecting: Some(statistics.collecting),
         ..Coverage::default()
+    }
+}
+
+/// Adds the line of an owner's definition that memory does not tell.
+pub(super) fn add_line(
+    sources: &mut Sources<'_>,
+    place: Option<&Place>,
+    owner: Option<&mut Owner>,
+) {
+    let line = place.and_then(|place| find_line(sources, place));
+    if let (Some(line), Some(owner)) = (line, owner)
+        && let Some(location) = &mut owner.location
+    {
+        location.line = Some(line);
     }
 }
 

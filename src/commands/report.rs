@@ -154,8 +154,8 @@ impl Report {
                 |pid, several| {
                     let progress = Progress::start(format!("reading process {pid}"));
                     let holders = self.holders.most_objects().filter(|_| !self.injector_format);
-                    let with =
-                        WholeOptions { samples: !self.injector_format, source: true, holders };
+                    let samples = !self.injector_format;
+                    let with = WholeOptions { samples, holders, ..WholeOptions::default() };
                     let whole =
                         Target::open(pid)?.whole(&self.capture.options(), &catalog, with)?;
                     drop(progress);

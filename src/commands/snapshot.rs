@@ -43,6 +43,23 @@ pub(super) struct Contents {
     /// Keep the arguments of the command line (secrets are masked all the same)
     #[arg(long)]
     pub(super) full_command: bool,
+    /// Also keep the graph of references, for why FILE and diff --graph: about 3 bytes an object
+    #[arg(long)]
+    pub(super) graph: bool,
+}
+
+impl Contents {
+    /// The code for a file without the graph that was asked for; says so.
+    pub(super) fn check(self, snapshot: &Snapshot) -> Code {
+        if !self.graph || snapshot.whole.graph.is_some() {
+            return Code::Fine;
+        }
+        let cause = "the file has no graph of references: it is not read while the process stands \
+                     still for it, and not where too much cannot be read";
+        let failure = Failure::new(cause, Code::Incomplete);
+        failure.with_hint("capture by --mode copy or fork".to_owned()).print_as_note();
+        Code::Incomplete
+    }
 }
 
 impl Store {
@@ -55,10 +72,12 @@ impl Store {
                 return Err(failure.with_hint("give a folder with --dir".to_owned()));
             }
             let progress = Progress::start(format!("capturing process {pid}"));
-            let full = self.contents.full_command;
-            let snapshot = Target::open(pid)?.snapshot(&options, &catalog, full)?;
+            let Contents { full_command, graph } = self.contents;
+            let target = Target::open(pid)?;
+            let snapshot = target.snapshot(&options, &catalog, full_command, graph)?;
             drop(progress);
             let code = Code::of_capture(&snapshot.summary.capture);
+            let code = code.max(self.contents.check(&snapshot));
             let (path, size) = match (&self.output, &self.dir) {
                 (Some(path), _) if path.as_os_str() == "-" => {
                     let mut out = io::stdout().lock();

@@ -233,8 +233,11 @@ impl Watching<'_> {
 
     fn capture(&mut self, pid: i32) -> Result<(), Failure> {
         let begun = Instant::now();
-        let (options, full) = (self.watch.capture.options(), self.watch.contents.full_command);
-        let snapshot = Target::open(pid)?.snapshot(&options, self.catalog, full)?;
+        let (options, contents) = (self.watch.capture.options(), self.watch.contents);
+        let target = Target::open(pid)?;
+        let (full, graph) = (contents.full_command, contents.graph);
+        let snapshot = target.snapshot(&options, self.catalog, full, graph)?;
+        self.gravest = self.gravest.max(contents.check(&snapshot));
         let (path, size) = store_in(self.folder.path(), &snapshot)?;
         self.said = None;
         if self.watch.capture.json {

@@ -1,7 +1,7 @@
 //! `why PID SELECTOR`: who holds these objects; without a selector, where things accumulate.
 
 use super::CommandResult;
-use super::arguments::{Capture, pid};
+use super::arguments::Capture;
 use super::catalog_files::CatalogFiles;
 use super::failure::{Code, Failure};
 use super::output::{print_json, print_text};
@@ -10,6 +10,10 @@ use super::progress::Progress;
 use crate::attach::{Target, Wanted, WhyOptions};
 use crate::report::{dot, folded, text};
 use crate::resources::Catalog;
+use crate::snapshot::SnapshotFile;
+use crate::snapshot::graph::answer::Show;
+use crate::snapshot::why::{Asked, why};
+use std::path::PathBuf;
 
 /// Groups shown unless `--all` says otherwise.
 const SHOWN: usize = 8;
@@ -22,9 +26,9 @@ const SHOWN: usize = 8;
 /// Without one, the containers are shown in which resources and instances accumulate.
 #[derive(Debug, clap::Args)]
 pub(super) struct Why {
-    /// Process id
-    #[arg(value_name = "PID", value_parser = pid())]
-    pid: i32,
+    /// Process id, or a snapshot file
+    #[arg(value_name = "PID|FILE", value_parser = Subject::parse)]
+    subject: Subject,
     /// Which objects: KIND, KIND:STATE, ENTRY, TYPE or 0xADDRESS
     #[arg(value_name = "SELECTOR")]
     selector: Option<String>,
@@ -80,11 +84,21 @@ impl Why {
         let show = WhyOptions { groups: if all { usize::MAX } else { SHOWN }, depth: self.depth };
         let Some(selector) = &self.selector else { return self.overview(&catalog, show) };
         let wanted = parse(selector, &catalog)?;
-        let progress = Progress::start(format!("reading the heap of process {}", self.pid));
-        let target = Target::open(self.pid)?;
-        let options = self.capture.options();
-        let document = target.why(&options, &catalog, &wanted, selector, show)?;
-        drop(progress);
+        let document = match &self.subject {
+            Subject::Process(pid) => {
+                let progress = Progress::start(format!("reading the heap of process {pid}"));
+                let target = Target::open(*pid)?;
+                let options = self.capture.options();
+                let document = target.why(&options, &catalog, &wanted, selector, show)?;
+                drop(progress);
+                document
+            }
+            Subject::File(path) => {
+                let mut file = SnapshotFile::open(path)?;
+                let show = Show { groups: show.groups, depth: show.depth };
+                why(&mut file, &asked(&wanted), selector, show)?
+            }
+        };
         if self.capture.json {
             print_json(&document, false)?;
         } else if let Some(weight) = self.folded {
@@ -99,8 +113,17 @@ impl Why {
 
     /// Where things accumulate.
     fn overview(&self, catalog: &Catalog, show: WhyOptions) -> CommandResult {
-        let progress = Progress::start(format!("reading the heap of process {}", self.pid));
-        let target = Target::open(self.pid)?;
+        let pid = match &self.subject {
+            Subject::Process(pid) => *pid,
+            Subject::File(path) => {
+                let cause = format!("what is asked of {}?", path.display());
+                let failure = Failure::new(cause, Code::Usage);
+                let hint = "of a file, why needs a SELECTOR: a kind, a type or an address";
+                return Err(failure.with_hint(hint.to_owned()));
+            }
+        };
+        let progress = Progress::start(format!("reading the heap of process {pid}"));
+        let target = Target::open(pid)?;
         let document = target.why_all(&self.capture.options(), catalog, show)?;
         drop(progress);
         if self.capture.json {
@@ -109,6 +132,35 @@ impl Why {
             print_text(|mut out| text::overview::write(&mut out, &document))?;
         }
         Ok(Code::of_capture(&document.capture))
+    }
+}
+
+/// What is asked about.
+#[derive(Debug, Clone)]
+enum Subject {
+    Process(i32),
+    File(PathBuf),
+}
+
+impl Subject {
+    /// A number is a process; a file with such a name has a path, as `./4711`.
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.parse::<i64>() {
+            Ok(pid) => match i32::try_from(pid) {
+                Ok(pid) if pid > 0 => Ok(Self::Process(pid)),
+                _ => Err(format!("{pid} is no process id")),
+            },
+            Err(_) => Ok(Self::File(PathBuf::from(text))),
+        }
+    }
+}
+
+/// The same question to a file.
+fn asked(wanted: &Wanted) -> Asked<'_> {
+    match wanted {
+        Wanted::Object(address) => Asked::Object(*address),
+        Wanted::Resources { name, state } => Asked::Resources { name, state: state.as_deref() },
+        Wanted::Types { exactly, roughly } => Asked::Types { exactly, roughly },
     }
 }
 

@@ -119,6 +119,7 @@ pub(super) fn trend() -> TrendDocument {
         limit: None,
         exhaustion: None,
         members: None,
+        holders: Vec::new(),
         values: values.to_vec(),
     };
     let process = |pid: i32| {

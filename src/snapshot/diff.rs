@@ -5,9 +5,11 @@
 //! only within one process, where an address means something. Knows files only.
 
 use super::file::Moment;
+use super::graph::compare::{GraphDiff, compare};
+use super::retention::{PathChange, PathRow};
 use super::trend::{Apart, Change, DamagedFile, Family, Members, OF_MODULES, gather};
 use super::whole::{CollectorRow, SameProcess};
-use super::{FileError, ProcessInfo, VERSION};
+use super::{FileError, ProcessInfo, SnapshotFile, VERSION};
 use gather::{Capture, Series};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +34,11 @@ pub struct DiffDocument {
     pub changes: Vec<Change>,
     /// Everything that is different: what may hurt first, what is set apart last.
     pub rows: Vec<DiffRow>,
+    /// The ways resources and types of these are held that changed, the most growth first.
+    pub holders: Vec<PathRow>,
+    /// What is different between the graphs of references, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub graph: Option<GraphDiff>,
     /// Series that are the same in both.
     pub unchanged: u64,
     /// Series left out.
@@ -133,8 +140,8 @@ pub struct DiffRow {
     pub members: Option<Members>,
 }
 
-/// Compares two files.
-pub fn diff(old: &Path, new: &Path) -> Result<DiffDocument, FileError> {
+/// Compares two files. `graph`: rows of each list of the graphs' differences, if these are wanted.
+pub fn diff(old: &Path, new: &Path, graph: Option<usize>) -> Result<DiffDocument, FileError> {
     let mut damaged = Vec::new();
     let captures = [gather::capture(old, &mut damaged)?, gather::capture(new, &mut damaged)?];
     let [before, after] = &captures;
@@ -155,6 +162,11 @@ pub fn diff(old: &Path, new: &Path) -> Result<DiffDocument, FileError> {
         .collect();
     rows.sort_by(|a, b| order(a).partial_cmp(&order(b)).unwrap_or(std::cmp::Ordering::Equal));
     let unchanged = all - rows.len() as u64;
+    let graph = match graph {
+        Some(rows) => Some(graphs(old, new, same, rows)?),
+        None => None,
+    };
+    let holders = holders(&captures, &rows, &mut damaged);
     Ok(DiffDocument {
         schema: DiffDocument::SCHEMA,
         pyattach: VERSION,
@@ -164,11 +176,40 @@ pub fn diff(old: &Path, new: &Path) -> Result<DiffDocument, FileError> {
         hours,
         changes: gather::changes_between(&before.summary, &after.summary),
         rows,
+        holders,
+        graph,
         unchanged,
         not_shown: 0,
         damaged,
         notes: notes(before, after, relation, hours),
     })
+}
+
+/// The ways everything that is different is held.
+fn holders(captures: &[Capture], rows: &[DiffRow], damaged: &mut Vec<DamagedFile>) -> Vec<PathRow> {
+    let held = |row: &&DiffRow| {
+        matches!(row.family, Family::Resource | Family::Type) && row.apart.is_none()
+    };
+    let totals = |row: &DiffRow| vec![Some(row.old as u64), Some(row.new as u64)];
+    let wanted = rows.iter().filter(held);
+    let wanted = wanted.map(|row| ((row.family, row.name.clone()), totals(row))).collect();
+    let mut found: Vec<PathRow> =
+        gather::paths(captures, wanted, damaged).into_values().flatten().collect();
+    found.retain(|path| !matches!(path.change, PathChange::Same | PathChange::Unknown));
+    found.iter_mut().for_each(|path| path.values.clear());
+    found.sort_by_key(|path| {
+        let grown = std::cmp::Reverse(path.grown.unwrap_or(0));
+        (path.family, grown, path.name.clone(), path.path.clone())
+    });
+    found
+}
+
+fn graphs(old: &Path, new: &Path, same: bool, rows: usize) -> Result<GraphDiff, FileError> {
+    let read = |path: &Path| match SnapshotFile::open(path)?.graph()? {
+        Some(graph) => Ok(graph),
+        None => Err(FileError::NoGraph { path: path.to_owned() }),
+    };
+    Ok(compare(&read(old)?, &read(new)?, same, rows))
 }
 
 fn side(capture: &Capture) -> Side {
@@ -356,7 +397,7 @@ mod tests {
         let paths = ["a", "b"].map(|name| folder.path().join(name));
         old.save(&paths[0], false).unwrap();
         new.save(&paths[1], false).unwrap();
-        diff(&paths[0], &paths[1]).unwrap()
+        diff(&paths[0], &paths[1], None).unwrap()
     }
 
     #[test]

@@ -17,8 +17,8 @@ pub struct WhyDocument {
     pub capture: CaptureInfo,
     /// What was asked for.
     pub selector: String,
-    /// The graph the answer comes from.
-    pub graph: GraphInfo,
+    /// The graph the answer comes from; `null` for a file that has none.
+    pub graph: Option<GraphInfo>,
     /// Who holds them.
     pub holders: Holders,
     /// Those among them that nothing can ever wake.
@@ -148,7 +148,7 @@ pub struct Accumulation {
 }
 
 /// What owns a container.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Owner {
     /// "class", "function", "module".
     pub kind: String,
@@ -204,6 +204,67 @@ pub struct Held {
     /// Those of which C code hides whether it wakes them.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub hidden: Vec<HiddenWaker>,
+    /// What the groups are of, in their order: the kinds of resources, then the largest types.
+    /// Empty where only the resources were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub subjects: Vec<Subject>,
+}
+
+/// What some groups, one after the other, are of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// "resource" or "type".
+    pub family: String,
+    /// The kind, or the name of the type.
+    pub name: String,
+    /// Its groups.
+    pub groups: u64,
+    /// Its objects that something alive reaches.
+    pub total: u64,
+    /// Groups left out.
+    #[serde(skip_serializing_if = "is_none", default)]
+    pub groups_not_shown: u64,
+    /// Objects in the groups left out.
+    #[serde(skip_serializing_if = "is_none", default)]
+    pub objects_not_shown: u64,
+    /// Objects in the largest group left out.
+    #[serde(skip_serializing_if = "is_none", default)]
+    pub largest_not_shown: u64,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
+impl Held {
+    /// The groups of each kind and type.
+    pub fn by_subject(&self) -> impl Iterator<Item = (&Subject, &[HolderGroup])> {
+        let mut rest = self.groups.as_slice();
+        self.subjects.iter().map(move |subject| {
+            let count = usize::try_from(subject.groups).unwrap_or(usize::MAX).min(rest.len());
+            let (groups, behind) = rest.split_at_checked(count).unwrap_or_default();
+            rest = behind;
+            (subject, groups)
+        })
+    }
+}
+
+/// What stands between the steps of a path.
+pub const ARROW: &str = " › ";
+
+/// The steps of a path as one line, at most `depth` of them: the middle is left out.
+pub fn line(texts: &[String], depth: usize) -> String {
+    let depth = depth.max(1);
+    if texts.len() <= depth {
+        return texts.join(ARROW);
+    }
+    let before = 3.min(depth - 1);
+    let after = depth - before;
+    let left = texts.len() - depth;
+    let first = texts.get(..before).unwrap_or_default().join(ARROW);
+    let last = texts.get(texts.len() - after..).unwrap_or_default().join(ARROW);
+    let steps = if left == 1 { "step" } else { "steps" };
+    format!("{first}{ARROW}… {left} {steps} …{ARROW}{last}")
 }
 
 /// A leak that one picture proves.

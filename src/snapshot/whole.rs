@@ -5,6 +5,7 @@
 //! figures, which were read right before and after it, and the samples, which say when.
 
 use super::census::ObjectTotals;
+use super::graph::StoredGraph;
 use super::sockets::{AddressRow, SocketRow, SocketsSummary};
 use super::tasks::{LoopRow, NotStartedRow, RegistryCheck, TaskRow};
 use super::{
@@ -13,6 +14,7 @@ use super::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// One capture of one process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,6 +42,9 @@ pub struct Whole {
     /// Who holds the resources and tasks; `null` when that was not looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Held>,
+    /// The graph of references, where it was asked for; files have it in sections of its own.
+    #[serde(skip)]
+    pub graph: Option<Arc<StoredGraph>>,
     /// Sockets joined with the kernel's tables.
     pub sockets: Sockets,
     /// Event loops and tasks.

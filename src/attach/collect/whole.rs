@@ -1,6 +1,7 @@
 //! Everything from one picture of the target, walking the heap once.
 
 use super::dump::{DumpOptions, OsThreads, Stacks};
+use super::holders::{Extent, Kept};
 use super::resources::{Finder, Selection, row};
 use super::sockets::{SocketHeap, SocketTypes};
 use super::tasks::{FrameOf, TaskTypes, TasksPicture};
@@ -14,7 +15,7 @@ use crate::process::{Descriptor, Mapping};
 use crate::resources::{Catalog, Describer, Detail, SocketFacts};
 use crate::snapshot::census::ObjectTotals;
 use crate::snapshot::whole::{CollectionsRow, CollectorRow, User, WorkerRow};
-use crate::snapshot::{Held, ResourceRow, ResourceSummary};
+use crate::snapshot::{ResourceRow, ResourceSummary};
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 
@@ -34,7 +35,7 @@ pub struct WholePicture {
     /// Socket objects and their owners.
     pub sockets: SocketHeap,
     /// Who holds resources and tasks.
-    pub held: Option<Held>,
+    pub kept: Option<Kept>,
     /// Loops and tasks.
     pub tasks: TasksPicture,
     /// Thread stacks.
@@ -66,6 +67,8 @@ pub(in crate::attach) struct Setting<'s> {
     pub(in crate::attach) kernel: &'s dyn SocketFacts,
     /// Whether to find out who holds resources and tasks.
     pub(in crate::attach) holders: Option<u64>,
+    /// And of what else.
+    pub(in crate::attach) extent: Extent,
 }
 
 /// Reads everything.
@@ -73,7 +76,7 @@ pub(in crate::attach) fn collect(
     python: &Python<'_>,
     setting: &Setting<'_>,
 ) -> Result<WholePicture, Problem> {
-    let Setting { runtime, interpreters, os, catalog, descriptors, maps, kernel, holders } =
+    let Setting { runtime, interpreters, os, catalog, descriptors, maps, kernel, holders, extent } =
         *setting;
     let stacks = dump::collect(python, runtime, interpreters, os, DumpOptions { locals: false })?;
     let describer = Describer::new(python, interpreters, catalog, Some(kernel));
@@ -132,17 +135,18 @@ pub(in crate::attach) fn collect(
     });
     let sockets =
         sockets::from_census(python, interpreters, &census, socket_types, descriptors, maps)?;
-    let held = match holders.is_some_and(|most| census.objects <= most) {
+    let kept = match holders.is_some_and(|most| census.objects <= most) {
         true => python.unless_unreadable(super::holders::of_resources(
             python,
             runtime.address,
             interpreters,
             &describer,
+            extent,
         ))?,
         false => None,
     };
     let mut notes = census::notes(&census);
-    if holders.is_some() && held.is_none() {
+    if holders.is_some() && kept.is_none() {
         let why = "who holds the resources was not looked for among so many objects: `why` tells";
         notes.push(why.to_owned());
     }
@@ -155,7 +159,7 @@ pub(in crate::attach) fn collect(
         kinds,
         resources: rows.into_iter().map(|(.., row)| row).collect(),
         used,
-        held,
+        kept,
         turns,
         workers: workers.rows,
         unreadable: unread.iter().sum::<u64>() + stacks.unreadable,

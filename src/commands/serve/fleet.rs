@@ -177,7 +177,7 @@ impl Member {
             let gone = process::ProcessError::Gone { pid };
             return Err(crate::attach::AttachError::from(gone).into());
         }
-        let with = WholeOptions { samples: true, source: false, holders: None };
+        let with = WholeOptions { source: false, holders: None, ..WholeOptions::default() };
         let whole = self.target.insert(target).whole(options, catalog, with)?;
         Ok(whole)
     }

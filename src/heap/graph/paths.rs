@@ -93,6 +93,11 @@ impl Preferences {
         }
     }
 
+    /// It holds everything of its kind, and means nothing.
+    pub fn is_bookkeeping(&self, node: Node) -> bool {
+        self.extra(node) >= BOOKKEEPING
+    }
+
     fn extra(&self, node: Node) -> u32 {
         match self.marked.get(node as usize) {
             Some(true) => self.extra.get(&node).copied().unwrap_or(0),

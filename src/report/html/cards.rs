@@ -123,6 +123,7 @@ fn of_line(series: &Series, line: &Line) -> Card {
         numbers,
         ..Card::default()
     };
+    super::paths::add(&mut card, &line.holders);
     draw_into(&mut card, series, line, &line.name);
     card
 }

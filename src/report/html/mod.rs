@@ -10,6 +10,7 @@ mod chart;
 mod charts;
 mod escaping;
 mod groups;
+mod paths;
 pub mod series;
 mod tables;
 mod words;

@@ -2,6 +2,7 @@
 
 use crate::report::text::units::{milliseconds, number};
 use crate::snapshot::file::Summary;
+use crate::snapshot::retention::PathRow;
 use crate::snapshot::trend::{Family, Numbers, ProcessTrend, SeriesRow};
 use std::collections::BTreeMap;
 
@@ -41,6 +42,8 @@ pub struct Line {
     pub limit: Option<f64>,
     /// Hours until it does, from the last capture: expected, soonest, latest if ever.
     pub exhaustion: Option<(f64, f64, Option<f64>)>,
+    /// The ways the objects are held that changed most.
+    pub holders: Vec<PathRow>,
     /// At each capture.
     pub values: Vec<Option<f64>>,
 }
@@ -117,6 +120,7 @@ impl Line {
             p: row.numbers.map(|numbers| numbers.p_adjusted),
             limit: row.limit,
             exhaustion: row.exhaustion.map(|it| (it.hours, it.soonest, it.latest)),
+            holders: row.holders.clone(),
             values: row.values.clone(),
         }
     }

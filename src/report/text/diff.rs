@@ -3,7 +3,7 @@
 use super::style::{BOLD, DIM, WARN};
 use super::trend::{amount, signed, time};
 use super::units::number;
-use super::{header, table};
+use super::{header, paths, table};
 use crate::report::escape::escape;
 use crate::snapshot::DiffDocument;
 use crate::snapshot::diff::{DiffRow, Relation, Side};
@@ -34,7 +34,11 @@ pub fn write(out: &mut impl Write, document: &DiffDocument) -> io::Result<()> {
     let (apart, rows): (Vec<&DiffRow>, Vec<&DiffRow>) =
         document.rows.iter().partition(|row| row.apart.is_some());
     write_rows(out, &rows)?;
+    write_holders(out, document)?;
     write_apart(out, &apart)?;
+    if let Some(graph) = &document.graph {
+        paths::write_graph(out, graph)?;
+    }
     write!(out, "{DIM}{} others are as before", number(document.unchanged))?;
     if document.not_shown > 0 {
         write!(out, "; {} more are different (--top 0)", number(document.not_shown))?;
@@ -75,6 +79,23 @@ fn write_rows(out: &mut impl Write, rows: &[&DiffRow]) -> io::Result<()> {
         ]);
     }
     table::write(out, &table)
+}
+
+/// Who holds what changed, kind by kind.
+fn write_holders(out: &mut impl Write, document: &DiffDocument) -> io::Result<()> {
+    /// Paths of one kind or type, and kinds and types.
+    const PATHS: usize = 4;
+    const NAMES: usize = 12;
+    let mut names: Vec<&str> = document.holders.iter().map(|row| row.name.as_str()).collect();
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|name| seen.insert(*name));
+    for name in names.into_iter().take(NAMES) {
+        let rows = document.holders.iter().filter(|row| row.name == name);
+        let rows: Vec<_> = rows.take(PATHS).cloned().collect();
+        writeln!(out, "\n{BOLD}{}{BOLD:#} held by", escape(name))?;
+        paths::write(out, &rows)?;
+    }
+    Ok(())
 }
 
 /// What grew and is no leak, each reason in a line.

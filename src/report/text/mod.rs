@@ -14,6 +14,7 @@ mod findings;
 mod header;
 pub mod injector;
 pub mod overview;
+mod paths;
 pub mod report;
 pub mod resources;
 pub mod snapshot;

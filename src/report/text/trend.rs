@@ -2,12 +2,15 @@
 
 use super::style::{BOLD, DIM, ERROR, WARN};
 use super::units::{bytes, milliseconds, number};
-use super::{header, table};
+use super::{header, paths, table};
 use crate::report::escape::escape;
 use crate::snapshot::TrendDocument;
 use crate::snapshot::trend::{ProcessTrend, SeriesRow, Verdict};
 use comfy_table::Cell;
 use std::io::{self, Write};
+
+/// Paths shown of one series.
+const PATHS: usize = 3;
 
 /// Writes the verdicts. `all` shows the stable series too.
 pub fn write(out: &mut impl Write, document: &TrendDocument, all: bool) -> io::Result<()> {
@@ -93,6 +96,10 @@ fn write_rows(out: &mut impl Write, rows: &[&SeriesRow]) -> io::Result<()> {
             let (stayed, first) = (number(members.stayed), number(members.first));
             let name = escape(&row.name);
             writeln!(out, "{name}: {stayed} of the {first} at the first capture are still there")?;
+        }
+        if !row.holders.is_empty() {
+            writeln!(out, "{BOLD}{}{BOLD:#} held by", escape(&row.name))?;
+            paths::write(out, row.holders.get(..PATHS).unwrap_or(&row.holders))?;
         }
     }
     Ok(())

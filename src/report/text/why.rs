@@ -52,7 +52,10 @@ pub fn write(out: &mut impl Write, document: &WhyDocument) -> io::Result<()> {
     }
     write_sites(out, holders)?;
     writeln!(out)?;
-    write_graph(out, &document.graph)
+    match &document.graph {
+        Some(graph) => write_graph(out, graph),
+        None => Ok(()),
+    }
 }
 
 /// The groups of something that is part of another report.

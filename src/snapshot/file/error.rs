@@ -40,6 +40,12 @@ pub enum FileError {
         /// The newest we read.
         known: &'static str,
     },
+    /// One of our files, without the graph of references that is asked for.
+    #[error("{} has no graph of references", path.display())]
+    NoGraph {
+        /// The file.
+        path: PathBuf,
+    },
     /// One of our files, and what is asked for is not whole.
     #[error("{} is damaged: {what}", path.display())]
     Damaged {
@@ -68,6 +74,9 @@ impl FileError {
                 Some("snapshot files are made by pyattach snapshot and pyattach watch".to_owned())
             }
             Self::TooNew { .. } => Some("use the version that wrote it".to_owned()),
+            Self::NoGraph { .. } => {
+                Some("pyattach snapshot --graph makes files that have it".to_owned())
+            }
             Self::Damaged { .. } => Some(
                 "what is whole of it can be had with zcat; docs/reference/snapshot-file.md \
                  says how"

@@ -5,9 +5,11 @@ use super::container::{Listing, Section};
 use super::error::FileError;
 use super::model::{Snapshot, Summary};
 use super::write::FORMAT;
-use crate::snapshot::{TypeRow, Whole};
+use crate::snapshot::graph::{SECTION, StoredGraph};
+use crate::snapshot::{Held, TypeRow, Whole};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::BufReader;
 use std::ops::Range;
@@ -174,7 +176,38 @@ impl SnapshotFile {
         rows.map_err(|error| self.damaged(format!("{name}: {error}")))
     }
 
-    /// All of it. Rows that are not whole are left out, and [`Self::damage`] says so.
+    /// Who holds what; `None` where that was not looked for, or not yet kept so.
+    pub fn held(&mut self) -> Result<Option<Held>, FileError> {
+        if self.sections.iter().all(|section| section.name != "holders") && self.damage.is_empty() {
+            return Ok(None);
+        }
+        let text = self.text("holders")?;
+        let held = serde_json::from_slice(&text);
+        held.map(Some).map_err(|error| self.damaged(format!("holders: {error}")))
+    }
+
+    /// True when the file has the graph of references, or had it before it was damaged.
+    pub fn has_graph(&self) -> bool {
+        self.sections.iter().any(|section| section.name == SECTION)
+    }
+
+    /// The graph of references; `None` where the file has none.
+    pub fn graph(&mut self) -> Result<Option<StoredGraph>, FileError> {
+        if !self.has_graph() {
+            return Ok(None);
+        }
+        let mut parts = BTreeMap::new();
+        let names = self.sections.iter().map(|section| section.name.clone());
+        let names: Vec<String> = names.filter(|name| name.starts_with(SECTION)).collect();
+        for name in names {
+            let text = self.text(&name)?;
+            parts.insert(name, text);
+        }
+        let graph = StoredGraph::from_sections(&parts);
+        graph.map(Some).map_err(|what| self.damaged(what.to_string()))
+    }
+
+    /// All of it but the graph of references. Rows that are not whole are left out, and [`Self::damage`] says so.
     pub fn read_all(&mut self) -> Result<Snapshot, FileError> {
         let text = self.text("rest")?;
         let mut whole: Whole = serde_json::from_slice(&text)
@@ -189,6 +222,10 @@ impl SnapshotFile {
         whole.tasks.rows = self.or_empty(rows)?;
         let rows = self.rows("threads");
         whole.threads = self.or_empty(rows)?;
+        if self.sections.iter().any(|section| section.name == "holders") {
+            let held = self.held();
+            whole.held = self.or_empty(held)?;
+        }
         let rows = self.rows("findings");
         let findings = self.or_empty(rows)?;
         Ok(Snapshot { summary: self.summary.clone(), whole, findings })

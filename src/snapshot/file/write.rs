@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Name of the newest format; its first line says so.
-pub(super) const FORMAT: &str = "1.0";
+pub(super) const FORMAT: &str = "1.1";
 /// How the names of files begin and end that are not finished.
 pub const UNFINISHED: (&str, &str) = (".pysnap-", ".part");
 
@@ -47,7 +47,16 @@ impl Snapshot {
         file.extend(lines("tasks", &self.whole.tasks.rows)?);
         file.extend(lines("threads", &self.whole.threads)?);
         file.extend(lines("findings", &self.findings)?);
+        if let Some(held) = &self.whole.held {
+            let body = Body { section: "holders", body: held };
+            file.extend(pack("holders", &line(&body)?)?);
+        }
         file.extend(pack("rest", &line(&Body { section: "rest", body: &self.rest() })?)?);
+        if let Some(graph) = &self.whole.graph {
+            for (name, bytes) in graph.sections()? {
+                file.extend(pack(name, &bytes)?);
+            }
+        }
         file.extend(pack("end", b"{\"section\":\"end\"}\n")?);
         Ok(file)
     }
@@ -60,6 +69,7 @@ impl Snapshot {
         rest.sockets.rows = Vec::new();
         rest.tasks.rows = Vec::new();
         rest.threads = Vec::new();
+        rest.held = None;
         rest
     }
 

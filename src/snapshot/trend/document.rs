@@ -3,6 +3,7 @@
 use super::verdict::{Numbers, Verdict};
 use crate::snapshot::ProcessInfo;
 use crate::snapshot::file::Moment;
+use crate::snapshot::retention::PathRow;
 use crate::snapshot::whole::SameProcess;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -39,6 +40,8 @@ impl TrendDocument {
                 row.family == Family::Type
                     && matches!(row.verdict, Verdict::Stable | Verdict::Unknown)
             };
+            let paths = process.series.iter_mut().flat_map(|row| &mut row.holders);
+            paths.for_each(|path| path.values.clear());
             for row in process.series.iter().filter(|row| stable(row)) {
                 *process.not_shown.entry(row.verdict).or_default() += 1;
             }
@@ -151,6 +154,9 @@ pub struct SeriesRow {
     pub exhaustion: Option<Exhaustion>,
     /// Of the objects at the first capture, those that are still there.
     pub members: Option<Members>,
+    /// Of resources and types that grow: the ways they are held that changed most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub holders: Vec<PathRow>,
     /// At each capture; `null` where it is not known.
     pub values: Vec<Option<f64>>,
 }

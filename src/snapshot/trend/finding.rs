@@ -3,7 +3,8 @@
 use super::document::{Family, ProcessTrend, SeriesRow};
 use super::verdict::Verdict;
 use crate::snapshot::Finding;
-use crate::snapshot::findings::{Confidence, Evidence, Objects, Severity};
+use crate::snapshot::findings::{Confidence, Evidence, Holder, Objects, Severity};
+use crate::snapshot::retention::PathRow;
 use std::collections::BTreeMap;
 
 /// So soon, running out is critical.
@@ -80,7 +81,8 @@ impl SeriesRow {
                 named: Vec::new(),
                 addresses: Vec::new(),
             },
-            holders: None,
+            holders: Some(self.holders.iter().filter_map(holder).collect())
+                .filter(|holders: &Vec<Holder>| !holders.is_empty()),
             advice: advice(self),
             confidence: Confidence::Inferred,
         })
@@ -101,6 +103,12 @@ fn change(unit: &str, value: f64) -> String {
         "bytes" => format!("{:+.1} MiB", value / f64::from(1 << 20)),
         _ => format!("{value:+.1}"),
     }
+}
+
+/// A path that holds some at the last capture.
+fn holder(row: &PathRow) -> Option<Holder> {
+    let count = row.last.filter(|&count| count > 0)?;
+    Some(Holder { count, path: row.path.clone(), inferred: false })
 }
 
 fn advice(row: &SeriesRow) -> String {

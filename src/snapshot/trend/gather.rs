@@ -4,6 +4,7 @@
 use super::document::{Change, DamagedFile, Family};
 use super::parallel;
 use crate::snapshot::file::{KnownNames, MAX_PLACES, SnapshotFile, Summary};
+use crate::snapshot::retention::{PathRow, Paths};
 use crate::snapshot::whole::CollectorRow;
 use crate::snapshot::{FileError, Number};
 use serde::Deserialize;
@@ -367,6 +368,29 @@ pub(in crate::snapshot) fn members(
         members.entry(row.kind).or_default().insert(row.address);
     }
     Some(members)
+}
+
+/// The ways these kinds and types are held, over the captures.
+pub(in crate::snapshot) fn paths(
+    captures: &[Capture],
+    wanted: BTreeMap<(Family, String), Vec<Option<u64>>>,
+    damaged: &mut Vec<DamagedFile>,
+) -> BTreeMap<(Family, String), Vec<PathRow>> {
+    if wanted.is_empty() {
+        return BTreeMap::new();
+    }
+    let mut paths = Paths::new(wanted, captures.len());
+    for (index, capture) in captures.iter().enumerate().filter(|(_, capture)| capture.sound) {
+        match SnapshotFile::open(&capture.path).and_then(|mut file| file.held()) {
+            Ok(held) => held.iter().for_each(|held| paths.add(index, held)),
+            Err(error) => damaged.push(DamagedFile {
+                path: capture.path.to_string_lossy().into_owned(),
+                what: error.to_string(),
+                used: true,
+            }),
+        }
+    }
+    paths.finish()
 }
 
 /// What was changed from outside between the captures.

@@ -20,6 +20,7 @@ pub use document::{
 pub use verdict::{Numbers, Verdict};
 
 use crate::snapshot::VERSION;
+use crate::snapshot::retention::PathChange;
 use gather::{Capture, Series, members};
 use judge::{Tested, test};
 use statistics::{Point, adjusted, mann_kendall};
@@ -28,6 +29,8 @@ use std::path::PathBuf;
 
 /// Fewer members say nothing about churn.
 const LEAST_MEMBERS: u64 = 5;
+/// Ways of holding that are kept of one series.
+const MOST_PATHS: usize = 8;
 /// Types whose instances come with every module.
 pub(in crate::snapshot) const OF_MODULES: [&str; 22] = [
     "builtins.module",
@@ -99,6 +102,7 @@ fn of_process(
     rows.extend(judge_all(types, &hours, &BTreeMap::new(), imports));
     rows.extend(sizes.into_iter().map(|series| row(series, None, 1.0, &BTreeMap::new(), false)));
     rows.sort_by(|a, b| order(a).partial_cmp(&order(b)).unwrap_or(std::cmp::Ordering::Equal));
+    add_holders(&mut rows, captures, damaged);
     let pauses = captures.iter().filter_map(|capture| capture.summary.capture.total_pause_ms);
     let incomplete = captures.iter().filter(|capture| !capture.sound).count() as u64;
     Some(ProcessTrend {
@@ -235,6 +239,24 @@ fn row(
         numbers,
         exhaustion,
         members,
+        holders: Vec::new(),
+    }
+}
+
+/// Of what grows, the ways it is held that changed most.
+fn add_holders(rows: &mut [SeriesRow], captures: &[Capture], damaged: &mut Vec<DamagedFile>) {
+    let key = |row: &SeriesRow| (row.family, row.name.clone());
+    let held = |row: &&SeriesRow| matches!(row.family, Family::Resource | Family::Type);
+    let totals = |row: &SeriesRow| {
+        row.values.iter().map(|value| value.map(|value| value as u64)).collect::<Vec<_>>()
+    };
+    let alarms = rows.iter().filter(held).filter(|row| row.is_alarm());
+    let wanted = alarms.map(|row| (key(row), totals(row))).collect();
+    let mut paths = gather::paths(captures, wanted, damaged);
+    for row in rows {
+        row.holders = paths.remove(&key(row)).unwrap_or_default();
+        row.holders.retain(|path| path.change != PathChange::Same);
+        row.holders.truncate(MOST_PATHS);
     }
 }
 

@@ -12,14 +12,12 @@ use std::cmp::Reverse;
 const LITERAL_KEYS: u32 = 3;
 /// Steps that read the same, one after the other, before the rest is left out.
 const REPEATS: usize = 2;
-/// What stands between the steps.
-const ARROW: &str = " › ";
 
 /// A path as it is shown; paths that begin the same share their beginning.
-struct Shown {
-    parent: u32,
-    step: Step,
-    class: String,
+pub(super) struct Shown {
+    pub(super) parent: u32,
+    pub(super) step: Step,
+    pub(super) class: String,
 }
 
 /// Groups of objects, the largest first.
@@ -30,11 +28,12 @@ pub(super) struct Groups {
 }
 
 /// Makes the paths.
-struct Trie<'t, 'n, 'm> {
-    names: &'t mut Names<'n, 'm>,
+pub(super) struct Trie<'t, 'n, 'm> {
+    pub(super) names: &'t mut Names<'n, 'm>,
     graph: &'t Graph,
     paths: &'t Paths,
-    shown: Vec<Shown>,
+    /// The first one is empty: that of the root.
+    pub(super) shown: Vec<Shown>,
     known: FxHashMap<(u32, Step), u32>,
     of_node: FxHashMap<Node, u32>,
     fan_out: FxHashMap<Node, u32>,
@@ -59,10 +58,7 @@ impl Groups {
             }
         }
         drop(seen);
-        let empty = Step { kind: StepKind::Field, text: String::new(), inferred: false };
-        let root = Shown { parent: 0, step: empty, class: String::new() };
-        let (known, of_node) = (FxHashMap::default(), FxHashMap::default());
-        let mut trie = Trie { names, graph, paths, shown: vec![root], known, of_node, fan_out };
+        let mut trie = Trie { fan_out, ..Trie::new(names, graph, paths) };
         let mut members: FxHashMap<u32, Vec<Node>> = FxHashMap::default();
         for &target in targets {
             let path = trie.path(target);
@@ -164,18 +160,24 @@ impl Groups {
         let chain = paths.chain(first);
         // The last node that all pass, counted from the root; never a member itself.
         let mut shared = chain.len().checked_sub(1)?;
-        let place: FxHashMap<Node, usize> =
+        let mut place: FxHashMap<Node, usize> =
             chain.iter().enumerate().map(|(place, &node)| (node, place)).collect();
+        let mut climbed = Vec::new();
         for &member in rest {
             let mut at = member;
             loop {
                 match place.get(&at) {
                     Some(&here) => {
                         shared = shared.min(here + 1);
+                        // Not to be climbed again: members may be below each other.
+                        place.extend(climbed.drain(..).map(|node| (node, here)));
                         break;
                     }
                     None => match paths.parent(at) {
-                        Some((parent, _)) => at = parent,
+                        Some((parent, _)) => {
+                            climbed.push(at);
+                            at = parent;
+                        }
                         None => {
                             shared = 0;
                             break;
@@ -213,7 +215,22 @@ impl Groups {
     }
 }
 
-impl Trie<'_, '_, '_> {
+impl<'t, 'n, 'm> Trie<'t, 'n, 'm> {
+    /// Only the path of the root.
+    pub(super) fn new(names: &'t mut Names<'n, 'm>, graph: &'t Graph, paths: &'t Paths) -> Self {
+        let empty = Step { kind: StepKind::Field, text: String::new(), inferred: false };
+        let root = Shown { parent: 0, step: empty, class: String::new() };
+        Self {
+            names,
+            graph,
+            paths,
+            shown: vec![root],
+            known: FxHashMap::default(),
+            of_node: FxHashMap::default(),
+            fan_out: FxHashMap::default(),
+        }
+    }
+
     /// The path of a node; those of the nodes before it are made, or known.
     fn path(&mut self, target: Node) -> u32 {
         let mut chain = Vec::new();
@@ -247,7 +264,8 @@ impl Trie<'_, '_, '_> {
         path
     }
 
-    fn add(&mut self, parent: u32, step: Step, node: Node) -> u32 {
+    /// The path that goes on from `parent` by a step to a node.
+    pub(super) fn add(&mut self, parent: u32, step: Step, node: Node) -> u32 {
         let parent = self.home(parent, &step, node);
         let same = |path: u32| self.shown.get(path as usize).filter(|shown| shown.step == step);
         let mut repeats = 0;
@@ -299,16 +317,6 @@ impl Trie<'_, '_, '_> {
 
 /// The steps as one line, at most `depth` of them: the middle is left out.
 fn line(steps: &[&Shown], depth: usize) -> String {
-    let depth = depth.max(4);
     let texts: Vec<String> = steps.iter().map(|shown| mask_text(&shown.step.text)).collect();
-    if texts.len() <= depth {
-        return texts.join(ARROW);
-    }
-    let before = 3.min(depth - 1);
-    let after = depth - before;
-    let left = texts.len() - depth;
-    let first = texts.get(..before).unwrap_or_default().join(ARROW);
-    let last = texts.get(texts.len() - after..).unwrap_or_default().join(ARROW);
-    let steps = if left == 1 { "step" } else { "steps" };
-    format!("{first}{ARROW}… {left} {steps} …{ARROW}{last}")
+    crate::snapshot::holders::line(&texts, depth)
 }

@@ -12,7 +12,9 @@ mod proven;
 mod rows;
 mod select;
 mod sites;
+mod stored;
 mod threads;
+mod types;
 mod weight;
 
 pub use everything::{Everything, everything};
@@ -28,6 +30,7 @@ use crate::heap::graph::paths::{Paths, Preferences};
 use crate::heap::graph::{self, Graph, Node};
 use crate::memory::Address;
 use crate::resources::{Catalog, Describer};
+use crate::snapshot::graph::StoredGraph;
 use crate::snapshot::holders::{GraphInfo, Held, HiddenWaker, HolderGroup, Holders, Proven};
 use group::Groups;
 use std::collections::BTreeMap;
@@ -243,16 +246,41 @@ impl<'h, 'm> Holding<'h, 'm> {
     }
 }
 
+/// How much of who holds what is wanted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Extent {
+    /// Of the resources and tasks.
+    #[default]
+    Resources,
+    /// Also of the largest types, and what would be free without them.
+    Types,
+    /// Also the graph itself.
+    Graph,
+}
+
+/// What is kept of who holds what.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// The groups.
+    pub held: Held,
+    /// For each group, where to look for a line that memory does not tell.
+    pub places: Vec<Option<Place>>,
+    /// The graph, and the same for each of its owners.
+    pub graph: Option<(StoredGraph, Vec<Option<Place>>)>,
+}
+
+/// Groups of one kind that are kept, and steps of their paths.
+const GROUPS: usize = 100;
+const DEPTH: usize = 12;
+
 /// Who holds every resource and task, and which tasks can never be woken.
 pub fn of_resources(
     python: &Python<'_>,
     runtime: Address,
     interpreters: &[Interpreter],
     describer: &Describer<'_, '_>,
-) -> Result<Held, Problem> {
-    /// Groups of one kind that are kept, and steps of their paths.
-    const GROUPS: usize = 100;
-    const DEPTH: usize = 12;
+    extent: Extent,
+) -> Result<Kept, Problem> {
     let graph = graph::build(python, runtime, interpreters)?;
     let holding = Holding::new(python, interpreters, &graph, describer);
     let mut by_kind: BTreeMap<String, Vec<Node>> = BTreeMap::new();
@@ -261,12 +289,12 @@ pub fn of_resources(
         let kind = describer.entry_for(&known.class)?.map(|entry| entry.kind.clone());
         kinds.push(kind.or_else(|| python.is_task_class(&known.class).then(|| "task".to_owned())));
     }
-    let mut held = Held::default();
+    let mut kept = Kept::default();
     for node in graph.objects() {
         let kind = graph.type_number(node).and_then(|number| kinds.get(number as usize));
         if let Some(Some(kind)) = kind {
             if !holding.is_alive(node) {
-                held.garbage.insert(graph.address(node).to_string());
+                kept.held.garbage.insert(graph.address(node).to_string());
                 continue;
             }
             match by_kind.get_mut(kind) {
@@ -276,28 +304,22 @@ pub fn of_resources(
         }
     }
     let mut names = Names::new(python, interpreters, &graph);
-    for nodes in by_kind.into_values() {
-        let mut groups = Groups::of(&mut names, &graph, &holding.paths, &nodes);
-        for index in 0..groups.members().len().min(GROUPS) {
-            let Some(members) = groups.group(index).map(<[Node]>::to_vec) else { continue };
-            let mut group = groups.describe(&mut names, &graph, &holding.paths, index, DEPTH);
-            group.total = nodes.len() as u64;
-            let container = groups.container(&names, &graph, &holding.paths, index);
-            group.only_holder = container.is_some_and(|container| {
-                members.iter().all(|&member| holding.is_dominated(member, container))
-            });
-            let owner = owner::of(&names, &holding, container.or(members.first().copied()));
-            (group.owner, group.live) = (owner.owner, owner.live);
-            let addresses = members.iter().map(|&node| graph.address(node).to_string());
-            held.of.extend(addresses.map(|address| (address, held.groups.len())));
-            held.groups.push(group);
-        }
+    for (kind, nodes) in by_kind {
+        let subject = types::Asked { family: "resource", name: &kind, most: GROUPS, least: 1 };
+        types::add(&mut kept, &holding, &mut names, &nodes, subject, extent);
+    }
+    if extent >= Extent::Types {
+        types::largest(&mut kept, &holding, &mut names, &kinds);
     }
     let question = Question { groups: 0, depth: DEPTH, runtime: None, socket_states: None };
     let found = proven::find(&holding, &question, runtime, proven::Futures::NotAwaited)?;
+    let held = &mut kept.held;
     held.proven = found.proven.into_iter().map(|(proven, _)| proven).collect();
     held.hidden = found.hidden.into_iter().map(|(hidden, _)| hidden).collect();
-    Ok(held)
+    if extent == Extent::Graph {
+        kept.graph = Some(stored::of(&holding, describer)?);
+    }
+    Ok(kept)
 }
 
 /// Reads the graph, finds the objects that are wanted, and says who holds them.

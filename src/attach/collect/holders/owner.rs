@@ -12,7 +12,7 @@ const MAX_METHODS: usize = 2000;
 const MAX_PATH: usize = 4096;
 
 /// Where the source file may have a line that memory does not.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The file.
     pub file: String,
@@ -23,7 +23,7 @@ pub struct Place {
 }
 
 /// What a line defines.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Definition {
     /// `class NAME`
     Class(String),
