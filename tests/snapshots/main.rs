@@ -6,5 +6,6 @@ mod not_run;
 mod support;
 
 mod files;
+mod holders;
 mod series;
 mod watch;

@@ -88,6 +88,18 @@ fn leaks_and_decoys_are_told_apart() {
             let sockets = rows.iter().find(|row| row["name"] == "socket").unwrap();
             assert_eq!(sockets["members"]["first"], sockets["members"]["stayed"]);
 
+            // Who holds what grows: 19 steps of three each, all in one list.
+            let gateways = rows.iter().find(|row| row["name"] == "__main__.Gateway").unwrap();
+            let held = &gateways["holders"][0];
+            assert_eq!(held["path"], "module __main__ › class Gateway › live › [item]");
+            let grew = (&held["change"], &held["grown_at_least"], &held["last"]);
+            assert_eq!(grew, (&"grew".into(), &57.into(), &60.into()), "{held:#}");
+            assert_eq!(held["container"]["last"], 60, "{held:#}");
+            let sockets = rows.iter().find(|row| row["name"] == "socket").unwrap();
+            for path in sockets["holders"].as_array().unwrap() {
+                assert_eq!((&path["change"], &path["grown"]), (&"grew".into(), &57.into()));
+            }
+
             let again = json(&["trend", path, "--json", "--all"]);
             assert_eq!(again, trend);
             let (old, new) = (format!("{path}/00.pysnap"), format!("{path}/19.pysnap"));
