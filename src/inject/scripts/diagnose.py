@@ -123,17 +123,24 @@ def show(facts):
     print("Current thread: %s" % known(facts["current_thread"]))
     if not facts["loops"]:
         print("Event loop: none")
+    loops = []
     for row in facts["loops"]:
-        print("Event loop running: %s" % known(row["running"]))
-        print("  Default executor: %s" % row["default_executor"])
-        print("  Scheduled: %s" % known(row["scheduled"]))
+        text = "Event loop running: %s\n  Default executor: %s\n  Scheduled: %s"
+        text %= known(row["running"]), row["default_executor"], known(row["scheduled"])
+        loops.append((row["running"] is not True, text))
+    for _, text in sorted(loops):
+        print(text)
     print("Socket count: %d" % facts["sockets"])
     print("ThreadPoolExecutors: %d" % len(facts["executors"]))
-    for row in facts["executors"]:
-        print("  %s: workers=%s/%s active=%s queue=%s" % tuple(map(known, row.values())))
+    for text in sorted(
+        "  %s: workers=%s/%s active=%s queue=%s" % tuple(map(known, row.values())) for row in facts["executors"]
+    ):
+        print(text)
     print("aiohttp sessions: %d" % len(facts["sessions"]))
-    for row in facts["sessions"]:
-        print("  connector: size=%s limit=%s limit_per_host=%s" % tuple(map(known, row.values())))
+    for text in sorted(
+        "  connector: size=%s limit=%s limit_per_host=%s" % tuple(map(known, row.values())) for row in facts["sessions"]
+    ):
+        print(text)
 
 
 facts = diagnosis()
