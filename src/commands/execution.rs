@@ -67,7 +67,7 @@ impl Execution {
         options: ExecOptions,
         several: bool,
     ) -> CommandResult {
-        let planned = inject::plan(target, script.clone(), options).map_err(failure)?;
+        let planned = inject::plan(target, script, options).map_err(failure)?;
         let document = ExecDocument {
             way: planned.way.name(),
             interrupted: planned.interrupt,
@@ -95,7 +95,7 @@ impl Execution {
         let mut kept = (Vec::new(), Vec::new());
         let terminal = io::stdout().is_terminal();
         let json = self.json;
-        let answer = inject::run(target, script.clone(), options, &mut |piece| match piece {
+        let answer = inject::run(target, script, options, &mut |piece| match piece {
             Piece::Output(bytes) if json => {
                 kept.0.extend_from_slice(bytes);
                 Ok(())
@@ -194,6 +194,7 @@ fn with_outcome(document: ExecDocument, outcome: Outcome) -> ExecDocument {
         Ending::NotCompiled(text) => ("not-compiled", Some(text)),
         Ending::Stopped => ("stopped", None),
         Ending::StillRunning(doing) => ("still-running", Some(doing)),
+        Ending::Lost(reason) => ("lost", Some(reason)),
         Ending::TakenBack(reason) => ("taken-back", Some(reason)),
     };
     let (result, result_error) = match outcome.result {

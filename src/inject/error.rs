@@ -151,6 +151,11 @@ impl ExecError {
         }
     }
 
+    /// The process was stopped by a signal meanwhile.
+    pub(super) fn is_job_stop(&self) -> bool {
+        matches!(self, Self::Inject(InjectError::JobStopped { .. }))
+    }
+
     /// True when a moment later it may well succeed.
     pub(super) fn is_transient(&self) -> bool {
         match self {

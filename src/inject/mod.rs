@@ -12,19 +12,24 @@
 //!   ([`Held::send_away`](crate::process::Held::send_away)).
 //!
 //! A running thread is never made to run anything. What is not taken up in time is taken back.
-//! [`payload`] is what runs there, [`records`] what comes back, [`session`] the whole.
+//! [`payload`] is what runs there, [`records`] what comes back, [`session`] the whole: [`placing`],
+//! [`waiting`], [`ending`], and [`traces`] of what has to be removed.
 
 mod caller;
+mod ending;
 mod error;
 mod functions;
 mod memory;
 mod payload;
+mod placing;
 mod records;
 mod request;
 mod ring;
 pub mod scripts;
 mod session;
 mod situation;
+mod traces;
+mod waiting;
 
 pub use error::ExecError;
 pub use session::{Piece, plan, run};
@@ -101,6 +106,8 @@ pub enum Ending {
     Stopped,
     /// It did not end at the time limit; what its thread is doing.
     StillRunning(String),
+    /// It was taken up, but nobody will tell how it ended; why.
+    Lost(String),
     /// It was never begun: the request was taken back; why nobody took it up.
     TakenBack(String),
 }

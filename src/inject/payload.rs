@@ -1,15 +1,18 @@
-//! The text that runs in the target: the script, wrapped so that nothing of it reaches the
+//! The texts that run in the target: the script, wrapped so that nothing of it reaches the
 //! program but what it does on purpose.
 //!
-//! The wrapper (`scripts/wrapper.py`) compiles the script with the target's own compiler, runs it
-//! in a fresh namespace, turns its output, its exception and its result into records in the
-//! memory file ([`super::records`]), puts everything back and closes the memory files.
+//! A short text ([`first`]) is what the interpreter is given. The memory file begins with the
+//! rest of the wrapper and the script itself ([`Texts`]); behind them come the records
+//! ([`super::records`]): output, exception, result. The script is compiled by the target's own
+//! compiler and runs in a fresh namespace; then everything is put back and the memory files are
+//! closed.
 
 use std::fmt::Write;
 
 use super::Script;
 
 const WRAPPER: &str = include_str!("scripts/wrapper.py");
+const REST: &str = include_str!("scripts/wrapper_rest.py");
 
 /// A memory file of ours in the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,11 +23,11 @@ pub(super) struct MemoryFile {
     pub(super) inode: u64,
 }
 
-/// What the wrapper needs to know.
+/// What the wrapper needs to know of the target.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Setting {
     pub(super) output: MemoryFile,
-    /// The file the wrapper itself lies in, to be closed by it.
+    /// The file that the first text itself lies in, to be closed by it.
     pub(super) source: Option<MemoryFile>,
     /// The target, in its own PID namespace: a forked child must not run the script again.
     pub(super) pid: i32,
@@ -32,51 +35,115 @@ pub(super) struct Setting {
     pub(super) room: u64,
 }
 
-/// The wrapper with the script in it, as the text of a Python file.
-pub(super) fn source(script: &Script, setting: &Setting) -> String {
-    let Setting { output, source, pid, room } = setting;
-    let spare = source.unwrap_or(MemoryFile { fd: -1, inode: 0 });
-    let mut argv = String::from("[");
-    for argument in &script.arguments {
-        argv.push_str(&literal(argument.as_bytes()));
-        argv.push_str(".decode('utf-8', 'replace'), ");
-    }
-    argv.push(']');
-    format!(
-        "ARGS = ({}, {}, {}, {}, {pid}, {room}, {}.decode('utf-8', 'replace'), {argv}, {})\n{WRAPPER}",
-        output.fd,
-        output.inode,
-        spare.fd,
-        spare.inode,
-        literal(script.name.as_bytes()),
-        literal(&script.source),
-    )
+/// What does not depend on the target, made before it is stopped.
+#[derive(Debug)]
+pub(super) struct Texts {
+    /// The start of the memory file.
+    file: Vec<u8>,
+    /// How much of that is the wrapper's.
+    rest: usize,
+    name: String,
+    argv: String,
 }
 
-/// The same for `PyRun_SimpleString`, which runs it in `__main__`: binds no name there, and lets
-/// no exception out. Ends with NUL.
-pub(super) fn statement(source: &str) -> Vec<u8> {
-    let mut text = format!("try:\n exec({}, {{}})\nexcept: pass\n", literal(source.as_bytes()));
+impl Texts {
+    pub(super) fn new(script: &Script) -> Self {
+        let mut file = without_comments(REST).into_bytes();
+        let rest = file.len();
+        file.extend_from_slice(&script.source);
+        let arguments: Vec<String> = script.arguments.iter().map(|text| literal(text)).collect();
+        let argv = format!("[{}]", arguments.join(","));
+        Self { file, rest, name: literal(&script.name), argv }
+    }
+
+    /// The memory file before anything is recorded.
+    pub(super) fn file(&self) -> &[u8] {
+        &self.file
+    }
+
+    /// Where the records begin.
+    pub(super) fn records(&self) -> u64 {
+        self.file.len() as u64
+    }
+
+    /// The text that the interpreter is given, as that of a Python file.
+    pub(super) fn first(&self, setting: &Setting) -> String {
+        let Setting { output, source, pid, room } = setting;
+        let spare = source.unwrap_or(MemoryFile { fd: -1, inode: 0 });
+        let (fd, inode) = (output.fd, output.inode);
+        let arguments = format!("({fd}, {inode}, {}, {}, {room})", spare.fd, spare.inode);
+        let names: [(&str, &dyn std::fmt::Display); 8] = [
+            ("ARGUMENTS", &arguments),
+            ("REST_LENGTH", &self.rest),
+            ("RECORDS", &self.file.len()),
+            ("INODE", &inode),
+            ("PID", pid),
+            ("FD", &fd),
+            // Last: they are anything.
+            ("NAME", &self.name),
+            ("ARGV", &self.argv),
+        ];
+        fill(&without_comments(WRAPPER), &names)
+    }
+}
+
+/// The first text for `PyRun_SimpleString`, which runs it in `__main__`: binds no name there, and
+/// lets no exception out. Ends with NUL.
+pub(super) fn statement(first: &str) -> Vec<u8> {
+    let mut text = format!("try:\n exec({}, {{}})\nexcept: pass\n", literal(first));
     text.push('\0');
     text.into_bytes()
 }
 
-/// A bytes literal of printable ASCII characters only.
-fn literal(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() + 16);
-    text.push_str("b'");
-    for &byte in bytes {
-        match byte {
-            b'\\' => text.push_str("\\\\"),
-            b'\'' => text.push_str("\\'"),
-            b'\n' => text.push_str("\\n"),
-            b' '..=b'~' => text.push(char::from(byte)),
+/// A text with words replaced, each where it stands alone; what is put in is not looked at again.
+fn fill(text: &str, words: &[(&str, &dyn std::fmt::Display)]) -> String {
+    let is_word = |one: char| one.is_ascii_uppercase() || one == '_';
+    let mut filled = String::with_capacity(text.len() + 256);
+    let mut rest = text;
+    while let Some(start) = rest.find(is_word) {
+        let (before, from) = rest.split_at(start);
+        let (word, after) = from.split_at(from.find(|one| !is_word(one)).unwrap_or(from.len()));
+        filled.push_str(before);
+        match words.iter().find(|(name, _)| *name == word) {
             // Writing to a String cannot fail.
-            _ => drop(write!(text, "\\x{byte:02x}")),
+            Some((_, value)) => drop(write!(filled, "{value}")),
+            None => filled.push_str(word),
+        }
+        rest = after;
+    }
+    filled + rest
+}
+
+/// The same program: every byte of it is read before the script's first line.
+fn without_comments(program: &str) -> String {
+    let is_comment = |line: &&str| line.trim_start().starts_with('#') || line.trim().is_empty();
+    let mut text = String::with_capacity(program.len());
+    for line in program.lines().filter(|line| !is_comment(line)) {
+        let code = line.trim_start();
+        // One space for each level.
+        text.extend(std::iter::repeat_n(' ', (line.len() - code.len()) / 4));
+        text.push_str(code);
+        text.push('\n');
+    }
+    text
+}
+
+/// A text literal of printable ASCII characters only.
+fn literal(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 16);
+    quoted.push('\'');
+    for one in text.chars() {
+        match one {
+            '\\' => quoted.push_str("\\\\"),
+            '\'' => quoted.push_str("\\'"),
+            '\n' => quoted.push_str("\\n"),
+            ' '..='~' => quoted.push(one),
+            // Writing to a String cannot fail.
+            _ => drop(write!(quoted, "\\U{:08x}", u32::from(one))),
         }
     }
-    text.push('\'');
-    text
+    quoted.push('\'');
+    quoted
 }
 
 #[cfg(test)]
@@ -86,7 +153,24 @@ mod tests {
 
     #[test]
     fn literals_are_what_python_reads() {
-        assert_eq!(literal(b"a'b\\\n\0\xff"), r"b'a\'b\\\n\x00\xff'");
+        assert_eq!(literal("a'b\\\n\0ä"), r"'a\'b\\\n\U00000000\U000000e4'");
+    }
+
+    #[test]
+    fn every_word_of_the_wrapper_is_filled_in() {
+        let script = Script {
+            name: "FD".to_owned(),
+            source: Vec::new(),
+            arguments: vec!["NAME".to_owned(), "PID".to_owned()],
+        };
+        let output = MemoryFile { fd: 7, inode: 9 };
+        let setting = Setting { output, source: None, pid: 17, room: 2 };
+        let first = Texts::new(&script).first(&setting);
+        assert!(first.contains("['NAME','PID']") && first.contains("'FD'"), "{first}");
+        assert!(first.contains("posix.getpid() == 17 and posix.fstat(7).st_ino == 9"), "{first}");
+        for word in ["ARGUMENTS", "RECORDS", "REST_LENGTH", "INODE", "ARGV", "#"] {
+            assert!(!first.contains(word), "{word}: {first}");
+        }
     }
 
     proptest! {
@@ -95,7 +179,7 @@ mod tests {
             let script = Script { name, source: bytes, arguments: vec![argument] };
             let output = MemoryFile { fd: 7, inode: 9 };
             let setting = Setting { output, source: None, pid: 1, room: 2 };
-            let text = statement(&source(&script, &setting));
+            let text = statement(&Texts::new(&script).first(&setting));
             let (last, rest) = text.split_last().unwrap();
             prop_assert_eq!(*last, 0);
             prop_assert!(rest.iter().all(|byte| (b' '..=b'~').contains(byte) || *byte == b'\n'));

@@ -35,6 +35,8 @@ pub(super) enum Record {
     Value(String),
     /// There is a variable `result`, but no JSON of it; why.
     NoValue(String),
+    /// It has ended, but the wrapper could not say how.
+    Unknown,
     /// Everything is put back.
     Finished,
 }
@@ -49,8 +51,9 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(file: File) -> Self {
-        Self { file, offset: 0, bytes: Vec::new() }
+    /// Records from this offset on.
+    pub(super) fn new(file: File, offset: u64) -> Self {
+        Self { file, offset, bytes: Vec::new() }
     }
 
     /// The records that have come since the last call.
@@ -102,6 +105,7 @@ fn parse_one(bytes: &[u8]) -> Option<(Option<Record>, usize)> {
         b'T' => Record::Ended(number()),
         b'V' => Record::Value(text()),
         b'L' => Record::NoValue(text()),
+        b'A' => Record::Unknown,
         b'F' => Record::Finished,
         _ => return Some((None, end)),
     };

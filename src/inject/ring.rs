@@ -31,7 +31,7 @@ pub(super) struct Ring {
     at: u64,
     fields: RingFields,
     /// Where "there are calls to do" is said, and where "look up from the bytecode".
-    calls_to_do: Option<(u64, Field)>,
+    calls_to_do: [Option<(u64, Field)>; 2],
     eval_breaker: (u64, Field),
 }
 
@@ -115,11 +115,13 @@ impl Ring {
             }
         };
         let calls_to_do = match (kind, pending.calls_to_do) {
+            // What is said of the interpreter's calls any thread hears, and then says no more; what
+            // is said of the main thread's it alone hears, when it next takes the GIL.
             (Kind::MainThread, Some(field)) => {
-                Some((of(structs.interpreter.pending, interpreter)?, field))
+                [Some((of(structs.interpreter.pending, interpreter)?, field)), Some((at, field))]
             }
-            (_, Some(field)) => Some((at, field)),
-            (_, None) => None,
+            (_, Some(field)) => [Some((at, field)), None],
+            (_, None) => [None; 2],
         };
         let ring = Self { kind, at, fields, calls_to_do, eval_breaker };
         ring.settled(held).ok_or_else(unknown)
@@ -195,7 +197,7 @@ impl Ring {
     /// Says again that there is something to do. (Up to 3.12 a thread that was just computing the
     /// eval breaker may have overwritten what we said.)
     pub(super) fn tell(&self, held: &mut Held<'_>) -> Result<(), InjectError> {
-        if let Some((at, field)) = self.calls_to_do {
+        for (at, field) in self.calls_to_do.into_iter().flatten() {
             put(held, at, field, 1)?;
         }
         let (at, field) = self.eval_breaker;

@@ -22,7 +22,7 @@ pub struct ExecDocument {
     pub interrupted: bool,
     /// What the thread was doing, as the end of a sentence about it.
     pub doing: String,
-    /// "done", "exited", "raised", "not-compiled", "stopped", "still-running", "taken-back", and
+    /// "done", "exited", "raised", "not-compiled", "stopped", "still-running", "lost", "taken-back", and
     /// "planned" for a dry run.
     pub ending: &'static str,
     /// More about it: the traceback, the compiler's message, the code of `sys.exit`, the reason.

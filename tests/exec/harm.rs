@@ -28,7 +28,7 @@ fn a_busy_program_is_unharmed() {
                 arguments: vec![number.to_string()],
             };
             let opened = Target::open(target.pid).unwrap();
-            let outcome = run(&opened, script, OPTIONS, &mut |_| Ok(()))
+            let outcome = run(&opened, &script, OPTIONS, &mut |_| Ok(()))
                 .unwrap_or_else(|error| panic!("{number}: {error}: {}", target.stderr()));
             assert_eq!(outcome.ending, Ending::Done, "{number}: {outcome:?}");
             assert_eq!(outcome.left_behind, [""; 0], "{number}");

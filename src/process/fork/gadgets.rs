@@ -17,7 +17,7 @@ const SYSCALL: u64 = 7;
 /// `ret`
 const RETURN: u8 = 0xc3;
 /// Bytes searched at a time, and at most.
-const STEP: u64 = 1 << 20;
+const STEP: u64 = 1 << 17;
 const MOST: u64 = 64 << 20;
 
 /// Where the instructions are.

@@ -17,6 +17,16 @@ pub enum InjectError {
         /// The process.
         pid: i32,
     },
+    /// It would be ended for writing more than this into a file, in memory or not.
+    #[error(
+        "process {pid} may write no file beyond {bytes} bytes (RLIMIT_FSIZE), and would be ended for it"
+    )]
+    FileLimit {
+        /// The process.
+        pid: i32,
+        /// The limit.
+        bytes: u64,
+    },
     /// Returns are checked by the processor.
     #[error("process {pid} uses shadow stacks, under which nothing can be run in it")]
     ShadowStack {
@@ -91,6 +101,10 @@ impl InjectError {
                  process"
                     .to_owned(),
             ),
+            Self::Refused { pid, errno: Errno::EMFILE, .. } => Some(format!(
+                "its limit of open files is reached, by a leak perhaps (pyattach report {pid}); \
+                 prlimit --pid {pid} --nofile=NUMBER raises it"
+            )),
             _ => None,
         }
     }

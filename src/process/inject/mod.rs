@@ -12,8 +12,11 @@
 //! is repeated. So our death at any moment changes nothing.
 
 mod error;
+mod limits;
+mod thread;
 
 pub use error::InjectError;
+pub use thread::{Doing, HeldThread};
 
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -32,14 +35,14 @@ use super::fork::refusal::is_filtered;
 use super::fork::steps;
 use super::stat::status_field;
 use super::stop::{Hurry, Tracer, TracerThread};
-use super::{
-    Hold, Mapping, Pause, Process, ProcessError, StopError, StopOptions, Stopped, Syscall,
-};
+use super::{Hold, Mapping, Pause, Process, ProcessError, StopError, StopOptions, Stopped};
 
 /// `pop %rdi; ret`
 const POP_RDI: [u8; 2] = [0x5f, 0xc3];
-/// Most bytes of code searched for it.
-const MOST_CODE: usize = 16 << 20;
+/// Most bytes of code searched for it, and at a time: it is mostly found soon, and fresh memory of
+/// ours takes longer than the search.
+const MOST_CODE: u64 = 16 << 20;
+const PIECE: usize = 64 << 10;
 /// How long one system call may take.
 const CALL_WITHIN: Duration = Duration::from_secs(2);
 /// Threads that are tried when one has too little stack.
@@ -80,6 +83,9 @@ impl InjectPlan {
         if is_filtered(process)? {
             return Err(InjectError::Seccomp { pid });
         }
+        if let Some(bytes) = limits::deadly_file_limit(&process.read("limits")?, &status) {
+            return Err(InjectError::FileLimit { pid, bytes });
+        }
         let gadgets = Gadgets::find(process)?;
         let memory = TaskMemory(process.living_thread().unwrap_or(pid));
         let pop_rdi = find_pop_rdi(memory, maps, gadgets.ret);
@@ -92,42 +98,19 @@ fn find_pop_rdi(memory: TaskMemory, maps: &[Mapping], near: u64) -> Option<u64> 
     let code = |map: &&Mapping| map.executable && map.readable && !map.writable && map.is_file();
     let mut code: Vec<&Mapping> = maps.iter().filter(code).collect();
     code.sort_by_key(|map| !map.contains(near));
+    let mut bytes = vec![0; PIECE];
     code.into_iter().find_map(|map| {
-        let length = usize::try_from(map.length()).ok()?.min(MOST_CODE);
-        let mut bytes = vec![0; length];
-        if !memory.read(map.start, &mut bytes) {
-            return None;
-        }
-        let at = bytes.windows(POP_RDI.len()).position(|two| two == POP_RDI)?;
-        Some(map.start + at as u64)
+        let end = map.end.min(map.start.saturating_add(MOST_CODE));
+        // Pieces overlap, so that nothing is missed where they meet.
+        (map.start..end).step_by(PIECE - POP_RDI.len()).find_map(|at| {
+            let piece = bytes.get_mut(..usize::try_from(end - at).ok()?.min(PIECE))?;
+            if !memory.read(at, piece) {
+                return None;
+            }
+            let index = piece.windows(POP_RDI.len()).position(|two| two == POP_RDI)?;
+            Some(at + index as u64)
+        })
     })
-}
-
-/// What a held thread is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Doing {
-    /// It runs code of its own, or its system call has its result.
-    Running,
-    /// It waits in this system call, which would go on where it was.
-    Waiting(Syscall),
-}
-
-/// A held thread.
-#[derive(Debug, Clone, Copy)]
-pub struct HeldThread {
-    /// The thread's number.
-    pub tid: i32,
-    /// `pthread_self()`: where its thread-local storage is.
-    pub ident: u64,
-    /// What it is doing.
-    pub doing: Doing,
-    /// Of the call that it waits in only the kernel knows how long it has still to go: sent
-    /// away or interrupted, it ends with EINTR.
-    pub rest_of_time: bool,
-    /// Its instruction pointer.
-    pub instruction: u64,
-    /// Its stack pointer.
-    pub stack: u64,
 }
 
 /// A thread that was sent away: what its first function returns through, and where.
@@ -192,7 +175,7 @@ impl Held<'_> {
 
     /// The threads that our interrupt holds; those about to receive a signal are not among them.
     pub fn threads(&self) -> Vec<HeldThread> {
-        self.tracer.interrupted().into_iter().filter_map(look_at).collect()
+        self.tracer.interrupted().into_iter().filter_map(thread::look_at).collect()
     }
 
     /// Reads memory, all of it or nothing.
@@ -290,13 +273,21 @@ impl Held<'_> {
         Some(Away { at: stack, links: *chain.first_chunk()? })
     }
 
-    /// Whether a thread that was sent away is still in its first function. The second one's
-    /// stack overwrites what led to it.
-    pub fn is_in_first(&self, away: &Away) -> bool {
-        away.links.iter().zip(0_u64..).all(|(link, index)| {
+    /// Gives another argument to the second function of a thread that was sent away; false when
+    /// that has begun. The second one's stack overwrites what led to it.
+    ///
+    /// # Errors
+    /// When the stack cannot be written.
+    pub fn redirect(&mut self, away: &Away, argument: u64) -> Result<bool, InjectError> {
+        let in_first = away.links.iter().zip(0_u64..).all(|(link, index)| {
             let mut word = [0; 8];
             self.read(away.at + index * 8, &mut word) && u64::from_le_bytes(word) == *link
-        })
+        });
+        if in_first {
+            // Behind the instruction that loads it, see `chain`.
+            self.write(away.at + 8, &argument.to_le_bytes())?;
+        }
+        Ok(in_first)
     }
 
     fn memory(&self) -> TaskMemory {
@@ -318,57 +309,6 @@ fn has_stack(pid: i32, pointer: u64) -> bool {
     let maps = Mapping::parse_all(&text);
     let Some(map) = maps.iter().find(|map| map.contains(pointer)) else { return false };
     map.path.as_os_str() == "[stack]" || pointer - map.start >= LEAST_STACK
-}
-
-fn look_at(tid: i32) -> Option<HeldThread> {
-    let regs = ptrace::getregs(Pid::from_raw(tid)).ok()?;
-    let in_call = regs.orig_rax.cast_signed() >= 0;
-    // Calls that are never repeated, such as epoll_wait.
-    let ended = regs.rax.cast_signed() == -i64::from(libc::EINTR);
-    let waiting = Interrupted::of(&regs) != Interrupted::Nothing || (in_call && ended);
-    let call = Syscall {
-        number: original_number(tid, &regs),
-        args: [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9],
-    };
-    Some(HeldThread {
-        tid,
-        ident: regs.fs_base,
-        doing: if waiting { Doing::Waiting(call) } else { Doing::Running },
-        rest_of_time: Interrupted::of(&regs) == Interrupted::WithRestOfTime,
-        instruction: regs.rip,
-        stack: regs.rsp,
-    })
-}
-
-/// The number of a thread's system call. One that was interrupted before goes on as
-/// `restart_syscall`; what it was then says the instruction that loads the number, a few bytes
-/// before the thread's.
-fn original_number(tid: i32, regs: &user_regs_struct) -> u64 {
-    /// Calls with a time to go that only the kernel knows (`set_restart_fn` in the kernel).
-    const RESTARTED: [i64; 4] =
-        [libc::SYS_poll, libc::SYS_nanosleep, libc::SYS_clock_nanosleep, libc::SYS_futex];
-    const BEFORE: usize = 48;
-    if regs.orig_rax.cast_signed() != libc::SYS_restart_syscall {
-        return regs.orig_rax;
-    }
-    let mut code = [0; BEFORE];
-    let start = regs.rip.saturating_sub(BEFORE as u64);
-    if !TaskMemory(tid).read(start, &mut code) {
-        return regs.orig_rax;
-    }
-    restarted_call(&code)
-        .filter(|number| RESTARTED.contains(number))
-        .map_or(regs.orig_rax, i64::cast_unsigned)
-}
-
-/// The number in the last `mov $number,%eax` before a `syscall` at the end of the code.
-fn restarted_call(code: &[u8]) -> Option<i64> {
-    let code = code.strip_suffix(&[0x0f, 0x05])?;
-    let load = |five: &[u8]| match *five {
-        [0xb8, low, high, 0, 0] => Some(i64::from(u16::from_le_bytes([low, high]))),
-        _ => None,
-    };
-    code.windows(5).rev().find_map(load)
 }
 
 /// Has the first of the threads that can be used run a system call.
@@ -492,16 +432,6 @@ impl Process {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_restarted_call_is_known_by_its_code() {
-        // mov $7,%eax; syscall, with something between; then another call before it.
-        assert_eq!(restarted_call(b"\xb8\x07\0\0\0\x0f\x05"), Some(7));
-        let code = b"\xb8\x01\0\0\0\x0f\x05\xb8\xca\0\0\0\x45\x31\xc0\x0f\x05";
-        assert_eq!(restarted_call(code), Some(202));
-        assert_eq!(restarted_call(b"\xb8\x07\0\0\0\x90\x90"), None);
-        assert_eq!(restarted_call(b""), None);
-    }
 
     #[test]
     fn functions_begin_with_the_stack_as_behind_a_call() {

@@ -27,6 +27,13 @@ pub fn write_ending(out: &mut dyn Write, document: &ExecDocument) -> io::Result<
                 escape(detail)
             )?;
         }
+        "lost" => {
+            writeln!(
+                out,
+                "{ERROR}error:{ERROR:#} nobody will tell how the script ended: {}",
+                escape(detail)
+            )?;
+        }
         "stopped" => {
             writeln!(out, "{ERROR}error:{ERROR:#} the script was ended at the time limit")?;
         }
