@@ -75,7 +75,8 @@ def start(cls):
     __init__.__doc__ = inherited.__doc__
     __init__.__qualname__ = getattr(inherited, "__qualname__", "__init__")
     state["ours"] = __init__
-    cls.__init__ = __init__
+    # Whatever its metaclass thinks of it.
+    type.__setattr__(cls, "__init__", __init__)
     return state
 
 
@@ -84,9 +85,9 @@ def stop(state):
     if cls.__dict__.get("__init__") is not state["ours"]:
         raise RuntimeError("the program has replaced __init__ since; it was left alone")
     if state["own"] is None:
-        del cls.__init__
+        type.__delattr__(cls, "__init__")
     else:
-        cls.__init__ = state["own"]
+        type.__setattr__(cls, "__init__", state["own"])
 
 
 def summary(state):
