@@ -17,6 +17,7 @@ import threading
 import time
 
 import _fixture
+from _busy import HARM, Node, harm
 
 # Each has one thread that writes it, so that none goes back.
 COUNTERS = {
@@ -35,19 +36,6 @@ COUNTERS = {
 # Native calls without PEP 475's retry. Only epoll_wait may be interrupted by a stop that sends no signal (signal(7)).
 INTERRUPTED = {"nanosleep": 0, "poll": 0, "epoll_wait": 0}
 LATEST = {"sleep": 0.0, "select": 0.0}
-HARM = []
-
-
-def harm(text):
-    if len(HARM) < 100:
-        HARM.append(text)
-
-
-class Node:
-    def __init__(self, value):
-        self.value = value
-        self.me = self
-        self.children = [{"value": value, "list": [value] * 3}, (value, self)]
 
 
 def allocator(counter):

@@ -14,23 +14,11 @@ import threading
 import time
 
 import _fixture
+from _busy import HARM, Node, harm
 
 COUNTERS = {}
-HARM = []
 # Of each thread its own: two that import the same again and again are in each other's way without us.
 MODULES = {"MainThread": ["colorsys", "this_is_no_module", "stringprep"], "importer": ["nturl2path", "sched", "this_neither"]}
-
-
-def harm(text):
-    if len(HARM) < 100:
-        HARM.append(text)
-
-
-class Node:
-    def __init__(self, value):
-        self.value = value
-        self.me = self
-        self.children = [{"value": value, "list": [value] * 3}, (value, self)]
 
 
 def allocate():

@@ -2,34 +2,8 @@
 
 mod support;
 
-use std::path::PathBuf;
-use std::process::Command;
-
 use serde_json::{Value, json};
-use support::{
-    Fixture, Flavour, Interpreter, for_each_of, pyattach, pyattach_json, scratch, store,
-};
-
-/// uvloop for this interpreter, where both of us see it.
-fn site(interpreter: &Interpreter) -> Option<PathBuf> {
-    let (major, minor, patch) = interpreter.version;
-    let version = format!("{major}.{minor}.{patch}");
-    let provisioned = store().join("site-uvloop").join(&version);
-    if !provisioned.join("uvloop").is_dir() || interpreter.flavour == Flavour::Debug {
-        return None;
-    }
-    if interpreter.root.is_none() {
-        return Some(provisioned);
-    }
-    let copy = scratch().join(format!("uvloop-{version}"));
-    if !copy.is_dir() {
-        let part = scratch().join(format!("uvloop-{version}.{}", std::process::id()));
-        let copied = Command::new("cp").arg("-r").args([&provisioned, &part]).status();
-        assert!(copied.is_ok_and(|status| status.success()), "{}", part.display());
-        std::fs::rename(&part, &copy).unwrap();
-    }
-    Some(copy)
-}
+use support::{Fixture, for_each_of, pyattach, pyattach_json, uvloop};
 
 fn row<'v>(document: &'v Value, key: &str, address: &Value) -> &'v Value {
     let mut rows = document[key].as_array().unwrap().iter();
@@ -44,9 +18,9 @@ fn lines(stack: &Value) -> Vec<(&str, u64)> {
 #[test]
 fn loops_and_tasks_of_uvloop() {
     for_each_of(
-        |interpreter| site(interpreter).is_some(),
+        |interpreter| uvloop(interpreter).is_some(),
         |interpreter| {
-            let folder = interpreter.inside(&site(interpreter).unwrap());
+            let folder = uvloop(interpreter).unwrap();
             let arguments = ["--site", folder.to_str().unwrap()];
             let mut target = Fixture::start(interpreter, "tasks_uvloop.py", &arguments);
             let pid = target.pid_text();

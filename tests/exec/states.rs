@@ -3,12 +3,7 @@
 
 use serde_json::{Value, json};
 
-use std::path::PathBuf;
-use std::process::Command;
-
-use crate::support::{
-    Fixture, Flavour, Interpreter, for_each_interpreter, pyattach, scratch, store,
-};
+use crate::support::{Fixture, Interpreter, for_each_interpreter, pyattach, uvloop};
 
 /// Says that it ran, where, and in which namespace.
 const PROBE: &str = "import sys, threading\n\
@@ -18,34 +13,10 @@ const PROBE: &str = "import sys, threading\n\
 
 /// The fixture, with uvloop where there is one.
 pub(crate) fn start(interpreter: &Interpreter) -> Fixture {
-    let folder = site(interpreter).map(|site| interpreter.inside(&site));
+    let folder = uvloop(interpreter);
     let folder = folder.as_ref().and_then(|folder| folder.to_str());
     let arguments: Vec<&str> = folder.iter().flat_map(|&folder| ["--site", folder]).collect();
     Fixture::start(interpreter, "exec_states.py", &arguments)
-}
-
-/// uvloop for this interpreter, where both of us see it.
-fn site(interpreter: &Interpreter) -> Option<PathBuf> {
-    let (major, minor, patch) = interpreter.version;
-    let version = format!("{major}.{minor}.{patch}");
-    let provisioned = store().join("site-uvloop").join(&version);
-    if !provisioned.join("uvloop").is_dir() || interpreter.flavour == Flavour::Debug {
-        return None;
-    }
-    if interpreter.root.is_none() {
-        return Some(provisioned);
-    }
-    let copy = scratch().join(format!("uvloop-{version}"));
-    if !copy.is_dir() {
-        let part = scratch().join(format!("uvloop-{version}.{}", std::process::id()));
-        let copied = Command::new("cp").arg("-r").args([&provisioned, &part]).status();
-        assert!(copied.is_ok_and(|status| status.success()), "{}", part.display());
-        if std::fs::rename(&part, &copy).is_err() {
-            // Another test was faster.
-            std::fs::remove_dir_all(&part).unwrap();
-        }
-    }
-    Some(copy)
 }
 
 /// Runs a script in a fixture and gives the document.

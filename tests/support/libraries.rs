@@ -1,8 +1,9 @@
 //! Third-party libraries for targets: the trees that `tests/provision.sh --libraries` made.
 
 use std::path::PathBuf;
+use std::process::Command;
 
-use super::{Flavour, Interpreter, interpreters, store, tell};
+use super::{Flavour, Interpreter, interpreters, scratch, store, tell};
 
 /// A tree of libraries and the interpreter it is for.
 #[derive(Debug, Clone)]
@@ -49,4 +50,28 @@ pub(crate) fn libraries() -> Vec<Libraries> {
         tell("not run: no libraries here (tests/provision.sh --libraries)");
     }
     found
+}
+
+/// The folder with uvloop for this interpreter, as the target sees it.
+pub(crate) fn uvloop(interpreter: &Interpreter) -> Option<PathBuf> {
+    let (major, minor, patch) = interpreter.version;
+    let version = format!("{major}.{minor}.{patch}");
+    let provisioned = store().join("site-uvloop").join(&version);
+    if !provisioned.join("uvloop").is_dir() || interpreter.flavour == Flavour::Debug {
+        return None;
+    }
+    if interpreter.root.is_none() {
+        return Some(provisioned);
+    }
+    let copy = scratch().join(format!("uvloop-{version}"));
+    if !copy.is_dir() {
+        let part = scratch().join(format!("uvloop-{version}.{}", std::process::id()));
+        let copied = Command::new("cp").arg("-r").args([&provisioned, &part]).status();
+        assert!(copied.is_ok_and(|status| status.success()), "{}", part.display());
+        if std::fs::rename(&part, &copy).is_err() {
+            // Another test was faster.
+            std::fs::remove_dir_all(&part).unwrap();
+        }
+    }
+    Some(interpreter.inside(&copy))
 }

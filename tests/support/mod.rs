@@ -23,7 +23,7 @@ mod servers;
 
 pub(crate) use fixture::Fixture;
 pub(crate) use interpreters::{Flavour, Interpreter, interpreters, store};
-pub(crate) use libraries::{Libraries, libraries};
+pub(crate) use libraries::{Libraries, libraries, uvloop};
 pub(crate) use matrix::{for_each_interpreter, for_each_of};
 pub(crate) use program::{Outcome, pyattach, pyattach_json, pyattach_within};
 pub(crate) use servers::{Postgres, Redis};
