@@ -14,6 +14,7 @@ mod support;
 mod builtin;
 mod deaths;
 mod harm;
+mod hostile;
 mod refusals;
 mod scripts;
 mod states;

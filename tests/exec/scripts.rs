@@ -42,7 +42,15 @@ fn no_script_reaches_the_program() {
         assert!(opaque["result_error"].as_str().unwrap().contains("TypeError"), "{opaque}");
         assert_eq!(run("result = sorted(globals())")["result"].as_array().unwrap().len(), 3);
 
-        let endless = exec(pid, &["--timeout", "400ms"], "while True: pass", &[]);
+        // On a loaded machine it takes its time until a script begins.
+        let mut limits = ["200ms", "2s", "20s"].iter();
+        let endless = loop {
+            let limit = limits.next().expect("it begins within 20 s");
+            let endless = exec(pid, &["--timeout", limit], "while True: pass", &[]);
+            if endless["ending"] != "taken-back" {
+                break endless;
+            }
+        };
         assert_eq!(endless["ending"], "stopped", "{endless}");
         assert_eq!(endless["left_behind"], json!([]));
 
