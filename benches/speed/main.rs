@@ -14,6 +14,7 @@ mod chart;
 mod contenders;
 mod document;
 mod goals;
+mod injected;
 mod measure;
 mod options;
 mod peers;
@@ -51,7 +52,7 @@ fn main() -> ExitCode {
 
 fn run(options: &options::Options) -> Result<(), String> {
     let peers = peers::find();
-    let (mut results, mut served) = (Vec::new(), Vec::new());
+    let (mut results, mut served, mut injected) = (Vec::new(), Vec::new(), Vec::new());
     for (index, label) in options.pythons.iter().enumerate() {
         let Some(python) = support::interpreters().iter().find(|one| one.label == *label) else {
             println!("not run: no interpreter {label}");
@@ -84,7 +85,23 @@ fn run(options: &options::Options) -> Result<(), String> {
             }
         }
     }
-    if results.is_empty() && served.is_empty() {
+    if options.selects(injected::NAME, injected::ROUNDS) {
+        for label in &options.pythons {
+            let Some(python) = support::interpreters().iter().find(|one| one.label == *label)
+            else {
+                continue;
+            };
+            eprintln!("{python}: {} …", injected::NAME);
+            match injected::measure(python, &peers, options) {
+                Ok(outcome) => {
+                    println!("{}", injected::figures(std::slice::from_ref(&outcome)));
+                    injected.push(outcome);
+                }
+                Err(problem) => println!("not run: {}, {python}: {problem}", injected::NAME),
+            }
+        }
+    }
+    if results.is_empty() && served.is_empty() && injected.is_empty() {
         return Err("nothing was run".to_owned());
     }
     let goals = goals::judge(&results);
@@ -95,7 +112,9 @@ fn run(options: &options::Options) -> Result<(), String> {
     match &options.write {
         Some(path) => {
             let charts = chart::write(path, &results)?;
-            let tables = document::figures(&results) + &served::figures(&served);
+            let tables = document::figures(&results)
+                + &served::figures(&served)
+                + &injected::figures(&injected);
             document::write(path, &tables, &charts, &goals, options)
         }
         None => Ok(()),

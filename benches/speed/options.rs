@@ -5,7 +5,7 @@ use std::path::PathBuf;
 const USAGE: &str = "\
 usage: cargo bench [-- OPTIONS] [-- CASE…]
   CASE            only cases whose name contains the word: dump-small, dump-200, locals-200, census-1m, census-5m,
-                  memory-10 … memory-4000 (MB), objects-100k … objects-5m-aged, threads-5 … threads-1000, served
+                  memory-10 … memory-4000 (MB), objects-100k … objects-5m-aged, threads-5 … threads-1000, served, exec
   --quick         few runs, none of the largest, and one interpreter for what the two do not differ in
   --python LABEL  an interpreter of the test matrix instead of 3.11.7 and 3.13.0; may be repeated
   --binary FILE   measure this pyattach instead of the one just built

@@ -1,4 +1,4 @@
-//! The tools we are held against: py-spy and pystack in an environment of the benchmark's own, and the system's gdb.
+//! The tools we are held against: those of PyPI in an environment of the benchmark's own, and the system's gdb.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,13 +6,15 @@ use std::process::{Command, Stdio};
 use crate::cases::Contender;
 use crate::support::scratch;
 
-const PACKAGES: [&str; 2] = ["py-spy==0.4.3", "pystack==1.7.2"];
+const PACKAGES: [&str; 4] = ["py-spy==0.4.3", "pystack==1.7.2", "hypno==1.1.0", "pyrasite==2.0"];
 
 /// Where each is, if it is.
 pub(crate) struct Peers {
     py_spy: Option<PathBuf>,
     pystack: Option<PathBuf>,
     gdb: Option<PathBuf>,
+    hypno: Option<PathBuf>,
+    pyrasite: Option<PathBuf>,
 }
 
 impl Peers {
@@ -26,9 +28,27 @@ impl Peers {
         }
     }
 
+    pub(crate) fn gdb(&self) -> Option<&Path> {
+        self.gdb.as_deref()
+    }
+
+    pub(crate) fn hypno(&self) -> Option<&Path> {
+        self.hypno.as_deref()
+    }
+
+    pub(crate) fn pyrasite(&self) -> Option<&Path> {
+        self.pyrasite.as_deref()
+    }
+
     /// Names of those that this machine does not have.
     pub(crate) fn missing(&self) -> Vec<&'static str> {
-        let all = [("py-spy", &self.py_spy), ("pystack", &self.pystack), ("gdb", &self.gdb)];
+        let all = [
+            ("py-spy", &self.py_spy),
+            ("pystack", &self.pystack),
+            ("gdb", &self.gdb),
+            ("hypno", &self.hypno),
+            ("pyrasite", &self.pyrasite),
+        ];
         all.into_iter().filter(|(_, program)| program.is_none()).map(|(name, _)| name).collect()
     }
 }
@@ -47,6 +67,8 @@ pub(crate) fn find() -> Peers {
         py_spy: installed("py-spy"),
         pystack: installed("pystack"),
         gdb: gdb.into_iter().find(|path| path.exists()),
+        hypno: installed("hypno"),
+        pyrasite: installed("pyrasite"),
     }
 }
 
