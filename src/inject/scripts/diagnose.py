@@ -42,9 +42,11 @@ KINDS = {
 
 
 def kind_of(cls):
+    # None of a class in C that nobody has made ready (3.9 and before).
+    mro = type.__dict__["__mro__"].__get__(cls) or ()
     for kind, bases in KINDS.items():
         for base in bases:
-            if base in type.__dict__["__mro__"].__get__(cls):
+            if base in mro:
                 return kind
     return None
 
