@@ -53,7 +53,7 @@ impl<'a> Edges<'a> {
 
     /// The place of what may be an object at `raw`.
     pub(super) fn place(&mut self, raw: u64) -> Option<Place> {
-        if raw < LOWEST || raw >= HIGHEST || !raw.is_multiple_of(8) {
+        if !(LOWEST..HIGHEST).contains(&raw) || !raw.is_multiple_of(8) {
             return None;
         }
         let (memory, error) = (self.memory, &mut self.error);

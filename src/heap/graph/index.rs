@@ -220,7 +220,7 @@ mod tests {
             reserved in 0usize..1500,
         ) {
             // Some close together, some in another region each.
-            let at = |word: u64| if word % 3 == 0 { word << 20 } else { word << 3 };
+            let at = |word: u64| if word.is_multiple_of(3) { word << 20 } else { word << 3 };
             let objects: BTreeSet<u64> = objects.into_iter().map(at).collect();
             let mut index = Index::new(reserved);
             let mut places = Vec::new();

@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn reads_what_is_there() {
         let mut memory = SyntheticMemory::new();
-        let bytes: Vec<u8> = (0..3 * PAGE).map(|at| (at * 7 >> 4) as u8).collect();
+        let bytes: Vec<u8> = (0..3 * PAGE).map(|at| ((at * 7) >> 4) as u8).collect();
         memory.put(Address::new(PAGE), &bytes);
         // The last page is not whole.
         memory.put(Address::new(8 * PAGE), &[9; 100]);

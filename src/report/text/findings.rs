@@ -86,8 +86,10 @@ pub(super) fn write_not_judged(
     not_judged: &[(&NotJudged, Option<String>)],
     width: usize,
 ) -> io::Result<()> {
+    /// Why, and of which process.
+    type Reason<'r> = (&'r str, Option<&'r String>);
     // Rules that lack the same share a line.
-    let mut reasons: Vec<((&str, Option<&String>), Vec<&str>)> = Vec::new();
+    let mut reasons: Vec<(Reason<'_>, Vec<&str>)> = Vec::new();
     for (one, whose) in not_judged {
         let reason = (one.reason.as_str(), whose.as_ref());
         match reasons.iter_mut().find(|(known, _)| *known == reason) {

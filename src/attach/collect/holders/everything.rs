@@ -167,8 +167,8 @@ fn rows(
         }
     }
     rows.sort_by_key(|row| Reverse((row.resources, row.members.len())));
-    let mut found = Everything::default();
-    found.not_shown = rows.len().saturating_sub(question.groups) as u64;
+    let not_shown = rows.len().saturating_sub(question.groups) as u64;
+    let mut found = Everything { not_shown, ..Everything::default() };
     for row in rows.into_iter().take(question.groups) {
         let Row { what, mut group, members, container, others, .. } = row;
         holding.who_else(&mut names, &mut group, Some(container), &members, question);
