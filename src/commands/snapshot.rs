@@ -43,7 +43,7 @@ pub(super) struct Contents {
     /// Keep the arguments of the command line (secrets are masked all the same)
     #[arg(long)]
     pub(super) full_command: bool,
-    /// Also keep the graph of references, for why FILE and diff --graph: about 3 bytes an object
+    /// Also keep the graph of references, for why FILE and diff --graph: 1 to 7 bytes an object
     #[arg(long)]
     pub(super) graph: bool,
 }

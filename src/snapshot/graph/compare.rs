@@ -300,8 +300,8 @@ pub fn compare(old: &StoredGraph, new: &StoredGraph, same: bool, rows: usize) ->
     found
 }
 
-/// The objects that hold most bytes more than before. What is held by one of them alone is left
-/// out, unless it holds more than half of that.
+/// The objects that hold most bytes more than before, and do not owe most of that to one thing
+/// within. What one of them alone holds is left out.
 fn largest(
     new: &StoredGraph,
     places: &Places,
@@ -319,37 +319,35 @@ fn largest(
         let was = known(node).and_then(|node| at(before, node)).unwrap_or(0);
         (was, at(after, node).unwrap_or(0).saturating_sub(was))
     };
+    // Of what each node alone holds, the part that grew most.
+    let mut inner = vec![0u64; new.nodes.len()];
+    for node in 1..new.nodes.len() as u32 {
+        let above = at(&new.nodes.dominator, node).and_then(|it| inner.get_mut(it as usize));
+        above.into_iter().for_each(|most| *most = growth(node).1.max(*most));
+    }
+    // Where most of the growth is that of one thing within, that one is meant.
+    let is_meant = |node: u32, more: u64| {
+        more > 0 && at(&inner, node).is_some_and(|inner| inner.saturating_mul(PART) < more)
+    };
     let mut order: Vec<(u64, u32)> = (1..new.nodes.len() as u32)
         .filter(|&node| at(&new.nodes.class, node).is_some_and(|class| class != NONE))
         .map(|node| (growth(node).1, node))
-        .filter(|&(more, _)| more > 0)
+        .filter(|&(more, node)| is_meant(node, more))
         .collect();
-    // The innermost of those that grew by the same is the one that did.
-    order.sort_by_key(|&(more, node)| (std::cmp::Reverse(more), std::cmp::Reverse(node)));
+    order.sort_by_key(|&(more, node)| (std::cmp::Reverse(more), node));
     let mut taken: BTreeSet<u32> = BTreeSet::new();
     let mut found = Vec::new();
-    for (more, node) in order {
+    for (_, node) in order {
         if found.len() >= rows {
             break;
         }
-        // Above one that was taken, or within one.
         let mut up = node;
         let mut within = false;
-        while let Some(next) = at(&new.nodes.dominator, up).filter(|&next| next < up) {
+        while let Some(next) = at(&new.nodes.dominator, up).filter(|&next| next < up && !within) {
             up = next;
-            within |= taken.contains(&up);
+            within = taken.contains(&up);
         }
-        let explains = taken.iter().any(|&inner| {
-            let mut up = inner;
-            while up > node {
-                match at(&new.nodes.dominator, up).filter(|&next| next < up) {
-                    Some(next) => up = next,
-                    None => return false,
-                }
-            }
-            up == node && growth(inner).1.saturating_mul(PART) >= more
-        });
-        if within || explains {
+        if within {
             continue;
         }
         taken.insert(node);
