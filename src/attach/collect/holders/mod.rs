@@ -33,6 +33,7 @@ use crate::resources::{Catalog, Describer};
 use crate::snapshot::graph::StoredGraph;
 use crate::snapshot::holders::{GraphInfo, Held, HiddenWaker, HolderGroup, Holders, Proven};
 use group::Groups;
+use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use weight::Weights;
 
@@ -137,17 +138,34 @@ impl<'h, 'm> Holding<'h, 'm> {
         self.numbers.get(node as usize).copied().unwrap_or(u32::MAX)
     }
 
-    /// Every path from the root to `node` passes `above`.
-    fn is_dominated(&self, node: Node, above: Node) -> bool {
+    /// Those that some path from the root reaches without passing `above`.
+    fn not_dominated(&self, nodes: &[Node], above: Node) -> Vec<Node> {
         let limit = self.number(above);
-        let mut at = node;
-        while self.number(at) > limit {
-            match self.dominators.parent(at) {
-                Some(up) => at = up,
-                None => return false,
+        // Each node is climbed once: a long list's members are all below each other.
+        let mut known: FxHashMap<Node, bool> = FxHashMap::default();
+        let mut climbed = Vec::new();
+        let mut left = Vec::new();
+        for &node in nodes {
+            let mut at = node;
+            let dominated = loop {
+                if let Some(&dominated) = known.get(&at) {
+                    break dominated;
+                }
+                if self.number(at) <= limit {
+                    break at == above;
+                }
+                climbed.push(at);
+                match self.dominators.parent(at) {
+                    Some(up) => at = up,
+                    None => break false,
+                }
+            };
+            known.extend(climbed.drain(..).map(|node| (node, dominated)));
+            if !dominated {
+                left.push(node);
             }
         }
-        at == above
+        left
     }
 
     /// Who holds these objects.
@@ -210,11 +228,7 @@ impl<'h, 'm> Holding<'h, 'm> {
         /// Further holders that are looked for.
         const ROUNDS: usize = 3;
         let Some(container) = container else { return };
-        let mut left: Vec<Node> = members
-            .iter()
-            .copied()
-            .filter(|&member| !self.is_dominated(member, container))
-            .collect();
+        let mut left = self.not_dominated(members, container);
         let mut without = vec![container];
         for _ in 0..ROUNDS {
             if left.is_empty() {

@@ -5,7 +5,6 @@ use super::{DEPTH, Extent, Holding, Kept, owner};
 use crate::heap::graph::Node;
 use crate::heap::graph::names::Names;
 use crate::snapshot::holders::Subject;
-use rustc_hash::FxHashSet;
 use std::cmp::Reverse;
 
 /// Classes of programs and libraries that are kept, and types of the interpreter.
@@ -79,8 +78,8 @@ pub(super) fn add(
             (group.retained_bytes, group.retained) = (free.bytes, free.resources.clone());
         }
         let container = groups.container(names, graph, paths, index);
-        group.only_holder =
-            container.is_some_and(|container| are_dominated(holding, &members, container));
+        group.only_holder = container
+            .is_some_and(|container| holding.not_dominated(&members, container).is_empty());
         let owner = owner::of(names, holding, container.or(members.first().copied()));
         (group.owner, group.live) = (owner.owner, owner.live);
         let held = &mut kept.held;
@@ -93,27 +92,6 @@ pub(super) fn add(
         subject.groups += 1;
     }
     kept.held.subjects.push(subject);
-}
-
-/// Every path from the root to any of these passes `above`. What was climbed is not climbed
-/// again: the nodes of a linked list are each below the one before.
-fn are_dominated(holding: &Holding<'_, '_>, members: &[Node], above: Node) -> bool {
-    let limit = holding.number(above);
-    let mut known: FxHashSet<Node> = FxHashSet::default();
-    members.iter().all(|&member| {
-        let mut at = member;
-        while at != above && !known.contains(&at) {
-            if holding.number(at) <= limit {
-                return false;
-            }
-            known.insert(at);
-            match holding.dominators.parent(at) {
-                Some(up) => at = up,
-                None => return false,
-            }
-        }
-        true
-    })
 }
 
 /// Adds the groups of the types with most instances that are no resources.
