@@ -244,3 +244,37 @@ fn sockets_are_selected_by_what_the_kernel_says() {
         assert!(wrong.stderr.contains("hint:"), "{interpreter}: {}", wrong.stderr);
     });
 }
+
+/// Each node of it is held by all before it.
+const LIST: &str = r#"
+import json, os, sys
+
+class Node:
+    __slots__ = ("next",)
+
+head = None
+for _ in range(30000):
+    node = Node()
+    node.next = head
+    head = node
+del node
+print("READY", json.dumps({"pid": os.getpid()}), flush=True)
+sys.stdin.read()
+"#;
+
+#[test]
+fn a_long_list_has_an_answer() {
+    for_each_of(some(&[(3, 11)]), |interpreter| {
+        let command = interpreter.command(&["-c", LIST]);
+        let target = Fixture::run(&format!("list on {interpreter}"), command);
+        let found = pyattach_json(&["why", &target.pid_text(), "__main__.Node"]);
+        let holders = &found["holders"];
+        assert_eq!((&holders["total"], &holders["garbage"]), (&30_000.into(), &0.into()));
+        let groups = holders["groups"].as_array().unwrap();
+        let shown: u64 = groups.iter().map(|group| group["count"].as_u64().unwrap()).sum();
+        let all = shown + holders["objects_not_shown"].as_u64().unwrap();
+        assert_eq!(all, 30_000, "{holders:#}");
+        let path = groups[0]["path"].as_str().unwrap();
+        assert!(path.starts_with("module __main__ › head"), "{path}");
+    });
+}
