@@ -160,7 +160,11 @@ impl ExecError {
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Inject(error) => error.is_transient(),
-            Self::Restless { .. } | Self::State { .. } | Self::ThreadUnreachable { .. } => true,
+            // Also what another one of us has left that was killed: it is taken up in a moment.
+            Self::Occupied { .. }
+            | Self::Restless { .. }
+            | Self::State { .. }
+            | Self::ThreadUnreachable { .. } => true,
             _ => false,
         }
     }
