@@ -249,12 +249,10 @@ impl<'t, 'n, 'm> Trie<'t, 'n, 'm> {
             let fan_out = &self.fan_out;
             let literal = |dict: Node| fan_out.get(&dict).is_none_or(|&keys| keys <= LITERAL_KEYS);
             if let Some(mut step) = self.names.step(self.paths, node, &literal) {
-                let from = self.paths.parent(node).map(|(from, _)| from);
-                let handles = from.and_then(|from| self.names.of_event_loop(from, &step));
-                if let (Some(from), Some(handles)) = (from, handles) {
+                if let Some((event_loop, handles)) = self.event_loop(node, &step) {
                     let text = "event loop".to_owned();
                     let kind = StepKind::EventLoop;
-                    path = self.add(0, Step { kind, text, inferred: false }, from);
+                    path = self.add(0, Step { kind, text, inferred: false }, event_loop);
                     step.text = handles.to_owned();
                 }
                 path = self.add(path, step, node);
@@ -262,6 +260,19 @@ impl<'t, 'n, 'm> Trie<'t, 'n, 'm> {
             self.of_node.insert(node, path);
         }
         path
+    }
+
+    /// The event loop that has a node among what it will call, and what it has there.
+    fn event_loop(&self, node: Node, step: &Step) -> Option<(Node, &'static str)> {
+        let mut from = self.paths.parent(node)?.0;
+        // The attributes of an instance are in it, or in a dict that is its own.
+        for _ in 0..2 {
+            if let Some(handles) = self.names.of_event_loop(from, step) {
+                return Some((from, handles));
+            }
+            from = self.paths.parent(from)?.0;
+        }
+        None
     }
 
     /// The path that goes on from `parent` by a step to a node.
