@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use not_run::not_run;
-use process_helper::{Target, wait_for};
+use process_helper::{Target, states, wait_for};
 use pyattach::process::{Process, ProcessError, Verdict};
 
 const ECHO: &str = r#"
@@ -22,6 +22,7 @@ for line in sys.stdin: print("answer")
 #[test]
 fn identity() {
     let target = Target::python(ECHO);
+    wait_for("both threads to wait", || states(target.pid()) == "SS");
     let process = Process::open(target.pid()).unwrap();
     let identity = process.identity().unwrap();
     assert_eq!(identity.pid, target.pid());
@@ -58,6 +59,7 @@ fn odd_names_and_arguments() {
     command.arg(std::ffi::OsStr::from_bytes(b"\xff\x1b[31m")).arg("").arg("a b");
     let target = Target::start(command);
     target.expect("named");
+    wait_for("it to wait", || states(target.pid()) == "S");
     let process = Process::open(target.pid()).unwrap();
     assert_eq!(process.threads().unwrap()[0].name, ") R (1");
     let identity = process.identity().unwrap();
