@@ -2,7 +2,7 @@
 
 mod process_helper;
 
-use process_helper::Target;
+use process_helper::{Target, wait_for};
 use pyattach::process::{Hold, Process, StopOptions};
 
 const MANY_THREADS: &str = r#"
@@ -33,6 +33,13 @@ for line in sys.stdin:
 fn two_hundred_stops_of_two_hundred_threads() {
     let mut target = Target::python(MANY_THREADS);
     let process = Process::open(target.pid()).unwrap();
+    // Longer than anybody sleeps for the GIL (5 ms) on the way to its lock.
+    let quiet = std::cell::Cell::new(0);
+    wait_for("all threads to wait", || {
+        let asleep = process_helper::states(process.pid()).chars().all(|state| state == 'S');
+        quiet.set(if asleep { quiet.get() + 1 } else { 0 });
+        quiet.get() > 20
+    });
     for _ in 0..200 {
         let (threads, pause) = process
             .while_stopped(StopOptions::default(), |stopped| {
