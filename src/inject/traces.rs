@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::time::{Duration, Instant};
 
 use super::ExecError;
 use super::payload::{MemoryFile, Setting, statement};
@@ -11,6 +12,11 @@ use super::request::Request;
 use super::ring::{Ring, Ticket};
 use super::session::{Prepared, Session};
 use crate::process::{Away, Held, RemoteCall, reached};
+
+/// How long a wrapper that has finished may take to close its files: on a busy machine with busy
+/// threads its turn may be late.
+const CLOSES_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_micros(200);
 
 /// What is in the target.
 #[derive(Debug, Default)]
@@ -140,6 +146,16 @@ impl Traces {
 }
 
 impl Session<'_> {
+    /// Waits until the wrapper has closed its files. It says that it has finished before, may wait for
+    /// the GIL then, and would close whatever had the number next if we were faster.
+    fn let_it_close(&self, traces: &Traces) {
+        let until = Instant::now() + CLOSES_WITHIN;
+        let files = || [traces.output.as_ref(), traces.source.as_ref()].into_iter().flatten();
+        while files().any(|(file, _)| is_open(self.process.pid(), file)) && Instant::now() < until {
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
     /// Removes what is left in the target; what cannot be removed is the answer.
     pub(super) fn clean(&mut self) -> Vec<String> {
         let traces = std::mem::take(&mut self.traces);
@@ -148,6 +164,9 @@ impl Session<'_> {
             return left;
         }
         let running = traces.placed.is_some() && !traces.is_over();
+        if traces.placed.is_some() && !running {
+            self.let_it_close(&traces);
+        }
         let mut calls = Vec::new();
         if let Some((at, length)) = traces.page {
             if running {
