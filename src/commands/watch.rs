@@ -262,7 +262,8 @@ impl Watching<'_> {
         let before = std::mem::replace(&mut known.ahead_ms, ahead);
         let back = before.zip(ahead).map_or(0, |(before, now)| before - now);
         if back > CLOCK_STEP_MS {
-            let seconds = back / 1000;
+            // The two clocks are not read at the same instant.
+            let seconds = (back + 500) / 1000;
             say(&format!(
                 "the clock was set back by {seconds} s: names of files repeat that time, the order \
                  in them is kept by the clock of the boot"
