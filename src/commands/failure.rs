@@ -100,7 +100,7 @@ impl Failure {
         matches!(
             self.error.downcast_ref(),
             Some(
-                AttachError::Discover(DiscoverError::NotPython { .. })
+                AttachError::Discover(DiscoverError::NotPython { .. } | DiscoverError::NoProgram)
                     | AttachError::Process(
                         ProcessError::NoSuchProcess { .. }
                             | ProcessError::Gone { .. }

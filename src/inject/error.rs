@@ -128,9 +128,12 @@ impl ExecError {
                  --thread"
                     .to_owned(),
             ),
-            Self::Occupied { .. } | Self::Restless { .. } => {
-                Some("try again in a moment".to_owned())
-            }
+            Self::Occupied { .. } => Some(
+                "it was there until the time limit: whoever placed it has not been served; \
+                 pyattach dump shows what the main thread does"
+                    .to_owned(),
+            ),
+            Self::Restless { .. } => Some("try again in a moment".to_owned()),
             Self::NoFunctions { .. }
             | Self::RingUnknown { .. }
             | Self::Finalizing { .. }

@@ -7,7 +7,7 @@
 //! compiler and runs in a fresh namespace; then everything is put back and the memory files are
 //! closed.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 use super::Script;
 
@@ -40,8 +40,8 @@ pub(super) struct Setting {
 pub(super) struct Texts {
     /// The start of the memory file.
     file: Vec<u8>,
-    /// How much of that is the wrapper's.
-    rest: usize,
+    /// The first text, to be filled in with what the target decides and the user has given.
+    first: String,
     name: String,
     argv: String,
 }
@@ -53,7 +53,9 @@ impl Texts {
         file.extend_from_slice(&script.source);
         let arguments: Vec<String> = script.arguments.iter().map(|text| literal(text)).collect();
         let argv = format!("[{}]", arguments.join(","));
-        Self { file, rest, name: literal(&script.name), argv }
+        let known: [(&str, &dyn Display); 2] = [("REST_LENGTH", &rest), ("RECORDS", &file.len())];
+        let first = fill(&without_comments(WRAPPER), &known);
+        Self { file, first, name: literal(&script.name), argv }
     }
 
     /// The memory file before anything is recorded.
@@ -72,18 +74,15 @@ impl Texts {
         let spare = source.unwrap_or(MemoryFile { fd: -1, inode: 0 });
         let (fd, inode) = (output.fd, output.inode);
         let arguments = format!("({fd}, {inode}, {}, {}, {room})", spare.fd, spare.inode);
-        let names: [(&str, &dyn std::fmt::Display); 8] = [
+        let names: [(&str, &dyn Display); 6] = [
             ("ARGUMENTS", &arguments),
-            ("REST_LENGTH", &self.rest),
-            ("RECORDS", &self.file.len()),
             ("INODE", &inode),
             ("PID", pid),
             ("FD", &fd),
-            // Last: they are anything.
             ("NAME", &self.name),
             ("ARGV", &self.argv),
         ];
-        fill(&without_comments(WRAPPER), &names)
+        fill(&self.first, &names)
     }
 }
 
@@ -96,7 +95,7 @@ pub(super) fn statement(first: &str) -> Vec<u8> {
 }
 
 /// A text with words replaced, each where it stands alone; what is put in is not looked at again.
-fn fill(text: &str, words: &[(&str, &dyn std::fmt::Display)]) -> String {
+fn fill(text: &str, words: &[(&str, &dyn Display)]) -> String {
     let is_word = |one: char| one.is_ascii_uppercase() || one == '_';
     let mut filled = String::with_capacity(text.len() + 256);
     let mut rest = text;

@@ -65,6 +65,9 @@ pub enum DiscoverError {
         /// The program it runs.
         executable: PathBuf,
     },
+    /// Between two programs, or at its end.
+    #[error("the process has no program: it is ending, or just becoming another program")]
+    NoProgram,
     /// PyPy has other structures altogether.
     #[error("the process runs PyPy ({}), not CPython", .module.display())]
     PyPy {
@@ -140,6 +143,7 @@ impl DiscoverError {
                 "give the PID of the Python process itself, not of its shell or supervisor; if \
                  it was started a moment ago, try again",
             ),
+            Self::NoProgram => Some("try again in a moment"),
             Self::PyPy { .. } => Some("PyPy has its own tools; run the program with CPython"),
             Self::TooOld { .. } => Some("run the program with a supported Python"),
             Self::TooNew { .. } => Some("look for a newer pyattach"),
@@ -155,7 +159,7 @@ impl DiscoverError {
     /// True when the process was readable but is not a CPython that we know (exit code 4);
     /// false when it could not be read (exit code 3).
     pub fn is_unsupported(&self) -> bool {
-        !matches!(self, Self::Memory(_) | Self::Unreadable { .. })
+        !matches!(self, Self::Memory(_) | Self::Unreadable { .. } | Self::NoProgram)
     }
 }
 
@@ -196,7 +200,8 @@ struct Look {
 pub fn discover(target: &Target<'_>) -> Result<Vec<Runtime>, DiscoverError> {
     let modules: Vec<Module> =
         Module::all(target.maps).into_iter().filter(Module::is_code).collect();
-    let executable = modules.first().map(|module| module.path().to_owned()).unwrap_or_default();
+    let Some(first) = modules.first() else { return Err(DiscoverError::NoProgram) };
+    let executable = first.path().to_owned();
 
     if let Some(module) = modules.iter().enumerate().find_map(|(index, module)| {
         let name = module.file_name();

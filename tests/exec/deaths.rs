@@ -30,6 +30,18 @@ const STEPS: [&str; 21] = [
     "cleaned",
 ];
 
+/// Runs code in the process, to be killed at a step; whether the step was reached.
+fn died_at(step: &str, pid: i32, limit: &str, code: &str) -> bool {
+    let status = Command::new(env!("CARGO_BIN_EXE_pyattach"))
+        .args(["exec", &pid.to_string(), "--timeout", limit, "-c", code])
+        .env("PYATTACH_TEST_DIE_AT", step)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    status.signal() == Some(libc::SIGKILL)
+}
+
 #[test]
 fn a_target_survives_our_death_at_every_step() {
     // One of each way to keep pending calls, and the request for debuggers.
@@ -47,14 +59,7 @@ fn a_target_survives_our_death_at_every_step() {
                         "asked to end" => ("30ms", "while True: pass"),
                         _ => ("60s", "result = 1"),
                     };
-                    let status = Command::new(env!("CARGO_BIN_EXE_pyattach"))
-                        .args(["exec", &target.pid_text(), "--timeout", limit, "-c", code])
-                        .env("PYATTACH_TEST_DIE_AT", step)
-                        .stdout(Stdio::null())
-                        .stderr(Stdio::null())
-                        .status()
-                        .unwrap();
-                    if status.signal() == Some(libc::SIGKILL) {
+                    if died_at(step, target.pid, limit, code) {
                         reached.insert(step);
                     }
                     assert!(target.is_alive(), "{interpreter} {state} {step}: {}", target.stderr());
@@ -74,14 +79,7 @@ fn a_target_survives_our_death_at_every_step() {
                         break;
                     }
                     target.ask(&format!("enter {state}"));
-                    let status = Command::new(env!("CARGO_BIN_EXE_pyattach"))
-                        .args(["exec", &target.pid_text(), "--timeout", limit, "-c", code])
-                        .env("PYATTACH_TEST_DIE_AT", step)
-                        .stdout(Stdio::null())
-                        .stderr(Stdio::null())
-                        .status()
-                        .unwrap();
-                    if status.signal() == Some(libc::SIGKILL) {
+                    if died_at(step, target.pid, limit, code) {
                         reached.insert(step);
                     }
                     target.ask("leave");
