@@ -13,11 +13,12 @@
 #   debug/SERIES/ with --debug-files: usr/lib/debug/.build-id/… of the distributions' ordinary builds, and usr/bin/pythonX.Yd,
 #                 a Py_DEBUG build with its debug information inside, both for layout tables
 #   prometheus/   with --libraries: Debian's prometheus and promtool, which read what `serve` answers
+#   memlab/       with --libraries: node_modules/ with memlab's analysis of heap snapshots, which reads what `graph` writes
 #   trixie/ bullseye/  with --more: other patch releases (3.13.5, 3.9.2)
 #
-# What it relies on: a Debian machine, root, and the machine's own apt and pip configuration; the mirror is the one that
+# What it relies on: a Debian machine, root, and the machine's own apt, pip and npm configuration; the mirror is the one that
 # apt uses already. apt gets lists, cache and package state of its own, so the machine's state does not change. Packages
-# are unpacked, not installed: no maintainer script runs.
+# are unpacked, not installed: no maintainer script runs, and none of npm's either.
 #
 # A part that is complete is not looked at again (.stamps/PART holds its recipe); nothing is fetched then.
 # Every part is made beside its final place and renamed, so an interrupted run leaves nothing half made.
@@ -26,7 +27,7 @@ set -euo pipefail
 usage() {
     cat <<'USAGE'
 usage: tests/provision.sh [--libraries] [--debug-files] [--more] [--force]
-  --libraries    also install the libraries whose resources are tested, and Prometheus
+  --libraries    also install the libraries whose resources are tested, Prometheus and memlab
   --debug-files  also fetch the debug files that `layout extract` reads
   --more         also fetch other patch releases of 3.13 and 3.9
   --force        make every part again
@@ -230,6 +231,20 @@ prometheus() {
     finish prometheus "$recipe" "$built"
 }
 
+# memlab's reader of heap snapshots. What it requires would download a browser from its install script, and none runs.
+memlab() {
+    local version=2.0.5 built=$store/.work/memlab
+    local recipe="1 $version"
+    done_with memlab "$recipe" && { say "memlab: complete"; return; }
+    command -v npm >/dev/null || fail "no npm here (Debian: apt-get install nodejs npm)"
+    say "installing memlab $version"
+    rm -rf "$built"
+    mkdir -p "$built"
+    PUPPETEER_SKIP_DOWNLOAD=1 npm install --prefix "$built" --ignore-scripts --no-save --no-package-lock --no-audit \
+        --no-fund --no-update-notifier --loglevel=error "@memlab/core@$version" "@memlab/heap-analysis@$version"
+    finish memlab "$recipe" "$built"
+}
+
 # site VERSION PYTHON [PIP-OPTION…]: PYTHON's pip installs aiohttp for VERSION into site/VERSION.
 site() {
     local version=$1 python=$2 recipe="1 aiohttp" built=$store/.work/site-$1
@@ -339,6 +354,7 @@ sid_root
 sites
 if ((want_libraries)); then
     prometheus
+    memlab
     newest_python=$(version_in "$store/sid" /usr/bin/python3.15)
     libraries 3.8.18 "${newest_libraries[@]}"
     libraries 3.8.18-old "${oldest_libraries[@]}"

@@ -1,7 +1,8 @@
 //! The heap snapshot is one: its arrays fit together, ids stay, names and leaks are those of the program, and dominators and
-//! retained sizes are memlab's, where memlab is (`PYATTACH_MEMLAB`).
+//! retained sizes are memlab's.
 
-use super::support::{Fixture, Interpreter, for_each_of, pyattach, scratch};
+use super::not_run::not_run;
+use super::support::{Fixture, Interpreter, for_each_of, pyattach, scratch, store};
 use super::why::some;
 use pyattach::heap::graph::dominators::{Dominators, NONE, Rows};
 use serde_json::Value;
@@ -142,15 +143,19 @@ fn as_memlab_has_it(
     dominators: &Dominators,
     retained: &[u64],
 ) {
-    let Some(folder) = std::env::var_os("PYATTACH_MEMLAB") else {
-        eprintln!("not run: memlab's own dominators (PYATTACH_MEMLAB is not set)");
+    let modules = store().join("memlab/node_modules");
+    if !modules.is_dir() {
+        not_run("memlab's own dominators: no memlab (tests/provision.sh --libraries)");
         return;
-    };
+    }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/graph/memlab.js");
+    // It makes folders of its own where temporary files are.
+    let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new("node");
-    command.arg("--max-old-space-size=4096").arg(script).arg(path);
-    let output =
-        command.env("NODE_PATH", Path::new(&folder).join("node_modules")).output().unwrap();
+    command.arg("--max-old-space-size=2048").arg(script).arg(path);
+    let output = command.env("NODE_PATH", modules).env("TMPDIR", folder.path()).output();
+    let output = output.unwrap_or_else(|problem| panic!("node does not start: {problem}"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     let theirs: BTreeMap<u64, (u64, u64)> = text
         .lines()

@@ -2,7 +2,7 @@
 //
 //     NODE_PATH=FOLDER/node_modules node tests/graph/memlab.js FILE.heapsnapshot
 //
-// where FOLDER has `npm install @memlab/heap-analysis`.
+// where FOLDER is what `tests/provision.sh --libraries` made: `memlab` in the store.
 const {getFullHeapFromFile} = require('@memlab/heap-analysis');
 
 process.stdout.write = (write => function (text, ...rest) {
