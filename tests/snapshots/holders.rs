@@ -174,7 +174,7 @@ fn a_file_answers_as_the_process_does() {
         let size = |path: &str| fs::metadata(path).unwrap().len();
         let objects = one["graph"]["objects"].as_u64().unwrap();
         let extra = size(&file) - size(&plain);
-        assert!(extra <= 8 * objects, "{extra} bytes for {objects} objects");
+        assert!(extra <= 3 * objects, "{extra} bytes for {objects} objects");
 
         // Without the graph, the groups that every file keeps.
         let kept = json(&["why", &plain, "thread_pool_executor", "--json"]);

@@ -8,10 +8,16 @@
 //! ([`compare`]). Of the other references there are their effects only: what alone holds.
 
 pub mod answer;
-mod columns;
+mod coder;
 pub mod compare;
+mod model;
+mod names;
+mod owners;
+mod places;
+mod sections;
 #[cfg(test)]
 mod tests;
+mod version_one;
 
 use super::holders::{GraphInfo, Location, Owner};
 use serde::{Deserialize, Serialize};

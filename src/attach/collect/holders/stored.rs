@@ -20,6 +20,8 @@ use std::collections::BTreeMap;
 /// objects are behind one of them.
 const MOST_KEYS: u32 = 16;
 const MANY_BEHIND: u32 = 1000;
+/// A step that so many nodes have is one to be foretold.
+const COMMON: u32 = 8;
 /// Lengths beyond this are not believed.
 const MOST_LENGTH: u64 = 1 << 48;
 
@@ -176,19 +178,32 @@ pub(super) fn of(
         let class = type_numbers.get(&one.class).copied().unwrap_or(NONE);
         stored.paths.push(StoredPath { parent: one.parent, step, class, owner: NONE });
     }
-    let order = stored_order(&tree, graph, &path_of);
+    let order = stored_order(&tree, holding, &path_of, &stored.paths);
     stored.nodes = columns(holding, &names, &tree, &order, &path_of);
     let places = owners(holding, &names, &tree, &order, &path_of, &mut stored);
     Ok((stored, places))
 }
 
-/// The nodes as a walk meets them; of several children, those of a path in a row, by address.
-fn stored_order(tree: &Tree, graph: &Graph, path_of: &[u32]) -> Vec<Node> {
+/// The nodes as a walk meets them. Of several children those come first whose step many nodes have,
+/// always in the same order, so that a file foretells them; then by address, as they were made.
+fn stored_order(
+    tree: &Tree,
+    holding: &Holding<'_, '_>,
+    path_of: &[u32],
+    paths: &[StoredPath],
+) -> Vec<Node> {
+    let graph = holding.graph;
+    let path = |node: Node| path_of.get(node as usize).copied().unwrap_or(0);
+    let step = |node: Node| paths.get(path(node) as usize).map_or(NONE, |path| path.step);
+    let mut seen: FxHashMap<u32, u32> = FxHashMap::default();
+    tree.order.iter().for_each(|&node| *seen.entry(step(node)).or_default() += 1);
+    let key = |node: &Node| {
+        let step = step(*node);
+        let common = seen.get(&step).is_some_and(|&seen| seen >= COMMON);
+        (if common { step } else { NONE }, graph.address(*node))
+    };
     let mut order = Vec::with_capacity(tree.order.len());
     let mut waiting = vec![graph.root()];
-    let key = |node: &Node| {
-        (path_of.get(*node as usize).copied(), graph.type_number(*node), graph.address(*node))
-    };
     while let Some(node) = waiting.pop() {
         order.push(node);
         let begin = waiting.len();

@@ -1,22 +1,18 @@
-//! The graph as columns of small numbers, and back.
+//! Reads the graph as files had it first: as columns of small numbers.
 //!
 //! A column says what cannot be foretold: the number of children instead of the parent, the
-//! distance to the address, size and type of the node before it on the same path. Almost all of
-//! that is zero, and the file's compression does the rest. Numbers are written in base 128, the
-//! low digits first, 0x80 set in all but the last; signed ones in zigzag.
+//! distance to the address, size and type of the node before it on the same path. Numbers are
+//! in base 128, the low digits first, 0x80 set in all but the last; signed ones in zigzag.
 //!
 //! Nothing read is believed: columns are as long as they say, every node has a parent before it,
 //! every index is looked up.
 
+use super::sections::ColumnError;
 use super::{NONE, Nodes, SECTION, StoredGraph, StoredOwner, StoredPath, StoredStep, StoredType};
 use crate::snapshot::holders::GraphInfo;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::io;
-use thiserror::Error;
 
-/// What the columns mean.
-const VERSION: u32 = 1;
 /// No length, as it is written.
 const NO_LENGTH: u64 = u64::MAX;
 /// The sections of the nodes.
@@ -36,10 +32,8 @@ const PATHS: [&str; 4] =
     ["graph.path-parent", "graph.path-step", "graph.path-type", "graph.path-owner"];
 
 /// The section `graph`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Head {
-    section: String,
-    version: u32,
     nodes: u64,
     paths: u64,
     /// Addresses are written in units of two to this.
@@ -48,35 +42,6 @@ struct Head {
     types: Vec<StoredType>,
     steps: Vec<StoredStep>,
     owners: Vec<StoredOwner>,
-}
-
-/// Why the sections are no graph.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub(in crate::snapshot) enum ColumnError {
-    /// A section is not there.
-    #[error("{0} is missing")]
-    Missing(&'static str),
-    /// The first section is not what it should be.
-    #[error("graph: {0}")]
-    Head(String),
-    /// A later version wrote it.
-    #[error("graph: version {0} of the graph is not known")]
-    TooNew(u32),
-    /// A column does not fit the others.
-    #[error("{0} does not fit the others")]
-    Misfit(&'static str),
-}
-
-fn put(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-fn zigzag(number: i64) -> u64 {
-    (number.cast_unsigned() << 1) ^ (number >> 63).cast_unsigned()
 }
 
 fn unzigzag(number: u64) -> i64 {
@@ -136,128 +101,15 @@ fn lasts(paths: usize) -> Vec<Last> {
     vec![Last { class: NONE, size: 0, address: 0, length: NO_LENGTH }; paths]
 }
 
-impl StoredGraph {
-    /// The sections of a file: names, and texts.
-    pub(in crate::snapshot) fn sections(&self) -> io::Result<Vec<(&'static str, Vec<u8>)>> {
-        let nodes = &self.nodes;
-        let low = nodes.address.iter().fold(0, |all, address| all | address);
-        let shift = low.trailing_zeros().min(4);
-        let head = Head {
-            section: SECTION.to_owned(),
-            version: VERSION,
-            nodes: nodes.len() as u64,
-            paths: self.paths.len() as u64,
-            shift,
-            info: self.info.clone(),
-            types: self.types.clone(),
-            steps: self.steps.clone(),
-            owners: self.owners.clone(),
-        };
-        let mut text = serde_json::to_vec(&head)?;
-        text.push(b'\n');
-        let mut sections = vec![(SECTION, text)];
-        let broken = || io::Error::other("the graph contradicts itself");
-        let paths = self.path_columns().ok_or_else(broken)?;
-        let columns = self.node_columns(shift).ok_or_else(broken)?;
-        let named =
-            PATHS.into_iter().zip(paths).map(|(name, bytes)| (name, self.paths.len(), bytes));
-        let of_nodes = COLUMNS.into_iter().zip(columns);
-        let named = named.chain(of_nodes.map(|(name, bytes)| (name, nodes.len(), bytes)));
-        for (name, rows, bytes) in named {
-            let mut text = format!("{{\"section\":\"{name}\",\"rows\":{rows}}}\n").into_bytes();
-            text.extend(bytes);
-            sections.push((name, text));
-        }
-        Ok(sections)
-    }
-
-    fn path_columns(&self) -> Option<[Vec<u8>; 4]> {
-        let [mut parents, mut steps, mut classes, mut owners] = [const { Vec::new() }; 4];
-        let mut last_step = 0;
-        for (index, path) in self.paths.iter().enumerate().skip(1) {
-            put(&mut parents, (index as u64).checked_sub(path.parent.into())?);
-            put(&mut steps, zigzag(i64::from(path.step) - i64::from(last_step)));
-            last_step = path.step;
-            put(&mut classes, u64::from(path.class.wrapping_add(1)));
-            put(&mut owners, u64::from(path.owner.wrapping_add(1)));
-        }
-        Some([parents, steps, classes, owners])
-    }
-
-    fn node_columns(&self, shift: u32) -> Option<[Vec<u8>; 9]> {
-        let nodes = &self.nodes;
-        let count = nodes.len();
-        let mut children = vec![0u64; count];
-        let mut depths = vec![0u32; count];
-        for node in 1..count {
-            let parent = *nodes.parent.get(node)? as usize;
-            *children.get_mut(parent)? += 1;
-            *depths.get_mut(node)? = depths.get(parent)?.checked_add(1)?;
-        }
-        let mut columns = [const { Vec::new() }; 9];
-        let [of_children, paths, classes, sizes, addresses, dominators, holders, lengths, surplus] =
-            &mut columns;
-        let mut last = lasts(self.paths.len());
-        let mut last_path = 0u32;
-        for node in 0..count {
-            put(of_children, *children.get(node)?);
-            let path = *nodes.path.get(node)?;
-            put(paths, zigzag(i64::from(path) - i64::from(last_path)));
-            last_path = path;
-            let last = last.get_mut(path as usize)?;
-            let class = *nodes.class.get(node)?;
-            let same = class == last.class;
-            put(classes, if same { 0 } else { u64::from(class.wrapping_add(1)) + 1 });
-            let size = *nodes.size.get(node)?;
-            put(sizes, if size == last.size { 0 } else { size.checked_add(1)? });
-            let address = *nodes.address.get(node)? >> shift;
-            put(addresses, zigzag(address.wrapping_sub(last.address).cast_signed()));
-            let length = *nodes.length.get(node)?;
-            // One more, so that what has none is zero; and one more, for the same as before.
-            put(
-                lengths,
-                match length == last.length {
-                    true => 0,
-                    false => length.wrapping_add(1).checked_add(1)?,
-                },
-            );
-            *last = Last { class, size, address, length };
-            let depth = *depths.get(node)?;
-            let hops = |above: u32| depth.checked_sub(*depths.get(above as usize)?);
-            let far = hops(*nodes.dominator.get(node)?)?;
-            let near = hops(*nodes.holder.get(node)?)?;
-            put(dominators, if node == 0 { 0 } else { far.checked_sub(1)?.into() });
-            put(holders, far.checked_sub(near)?.into());
-        }
-        let mut before = 0;
-        for &(node, count) in &nodes.surplus {
-            put(surplus, u64::from(node.checked_sub(before)?));
-            put(surplus, count);
-            before = node;
-        }
-        Some(columns)
-    }
-
-    /// The graph of these sections.
-    pub(in crate::snapshot) fn from_sections(
-        parts: &BTreeMap<String, Vec<u8>>,
-    ) -> Result<Self, ColumnError> {
-        let text = parts.get(SECTION).ok_or(ColumnError::Missing(SECTION))?;
-        #[derive(Deserialize)]
-        struct Version {
-            version: u32,
-        }
-        let wrong = |error: serde_json::Error| ColumnError::Head(error.to_string());
-        let Version { version } = serde_json::from_slice(text).map_err(wrong)?;
-        if version != VERSION {
-            return Err(ColumnError::TooNew(version));
-        }
-        let head: Head = serde_json::from_slice(text).map_err(wrong)?;
-        let paths = read_paths(parts, &head)?;
-        let nodes = read_nodes(parts, &head, paths.len())?;
-        let Head { info, types, steps, owners, .. } = head;
-        Ok(Self { info, types, steps, paths, owners, nodes })
-    }
+/// The graph of these sections.
+pub(super) fn read(parts: &BTreeMap<String, Vec<u8>>) -> Result<StoredGraph, ColumnError> {
+    let text = parts.get(SECTION).ok_or(ColumnError::Missing(SECTION))?;
+    let head: Head =
+        serde_json::from_slice(text).map_err(|error| ColumnError::Head(error.to_string()))?;
+    let paths = read_paths(parts, &head)?;
+    let nodes = read_nodes(parts, &head, paths.len())?;
+    let Head { info, types, steps, owners, .. } = head;
+    Ok(StoredGraph { info, types, steps, paths, owners, nodes })
 }
 
 fn read_paths(
