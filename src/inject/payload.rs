@@ -44,6 +44,7 @@ pub(super) struct Texts {
     first: String,
     name: String,
     argv: String,
+    longest: u64,
 }
 
 impl Texts {
@@ -55,12 +56,22 @@ impl Texts {
         let argv = format!("[{}]", arguments.join(","));
         let known: [(&str, &dyn Display); 2] = [("REST_LENGTH", &rest), ("RECORDS", &file.len())];
         let first = fill(&without_comments(WRAPPER), &known);
-        Self { file, first, name: literal(&script.name), argv }
+        let mut texts = Self { file, first, name: literal(&script.name), argv, longest: 0 };
+        let largest = MemoryFile { fd: i32::MIN, inode: u64::MAX };
+        let setting =
+            Setting { output: largest, source: Some(largest), pid: i32::MIN, room: u64::MAX };
+        texts.longest = statement(&texts.first(&setting)).len() as u64;
+        texts
     }
 
     /// The memory file before anything is recorded.
     pub(super) fn file(&self) -> &[u8] {
         &self.file
+    }
+
+    /// Bytes that the first text needs as a statement, whatever is filled in.
+    pub(super) fn longest_statement(&self) -> u64 {
+        self.longest
     }
 
     /// Where the records begin.

@@ -125,12 +125,11 @@ impl<'p> Session<'p> {
         &mut self,
         job: impl FnOnce(&mut Held<'_>, &Prepared, &mut Traces) -> Result<T, ExecError> + Send + 'static,
     ) -> Result<T, ExecError> {
-        let stopped = self.process.stop(STOP)?;
         let prepared = Arc::clone(&self.prepared);
         // Shared, since the job may never be done: the traces must not be lost with it.
         let traces = Arc::new(Mutex::new(std::mem::take(&mut self.traces)));
         let lent = Arc::clone(&traces);
-        let (answer, pause) = stopped.inject(self.prepared.plan, move |held| {
+        let (answer, pause) = self.process.inject(STOP, self.prepared.plan, move |held| {
             let mut traces = lent.lock().unwrap_or_else(PoisonError::into_inner);
             job(held, &prepared, &mut traces)
         });

@@ -17,6 +17,7 @@ use crate::process::{Away, Held, RemoteCall, reached};
 /// threads its turn may be late.
 const CLOSES_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_micros(200);
+const PAGE: u64 = 4096;
 
 /// What is in the target.
 #[derive(Debug, Default)]
@@ -87,24 +88,38 @@ impl Traces {
         held: &mut Held<'_>,
         prepared: &Prepared,
     ) -> Result<u64, ExecError> {
-        const PAGE: u64 = 4096;
+        let pid = held.pid();
+        let needed = prepared.texts.longest_statement().next_multiple_of(PAGE);
+        if self.output.is_none() && self.page.is_none() {
+            // Both at once, while the target waits.
+            let (results, problem) = held.call_all(&[make_file(prepared), map_memory(needed)]);
+            let mut results = results.into_iter();
+            if let Some(fd) = results.next() {
+                self.output = Some(open_file(held, fd)?);
+            }
+            if let Some(at) = results.next() {
+                self.page = Some((at.cast_unsigned(), needed));
+            }
+            if let Some(problem) = problem {
+                return Err(problem.into());
+            }
+            self.begin_file(held, prepared)?;
+        }
         let output = self.output_file(held, prepared)?;
         let spare = self.source.as_ref().map(|(file, _)| *file);
         let text = statement(&prepared.texts.first(&setting(prepared, output, spare)));
-        let length = (text.len() as u64).next_multiple_of(PAGE);
         let at = match self.page {
-            Some((at, room)) if room >= length => at,
-            _ => {
-                let protection = libc::PROT_READ | libc::PROT_WRITE;
-                let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-                let [protection, flags] =
-                    [protection, flags].map(|bits| u64::from(bits.unsigned_abs()));
-                let args = [0, length, protection, flags, u64::MAX, 0];
-                let at = held.call("map memory", libc::SYS_mmap, args)?.cast_unsigned();
-                self.page = Some((at, length));
+            Some((at, _)) => at,
+            None => {
+                let at = held.call(map_memory(needed))?.cast_unsigned();
+                self.page = Some((at, needed));
                 at
             }
         };
+        if text.len() as u64 > needed {
+            let source = io::ErrorKind::FileTooLarge.into();
+            return Err(ExecError::File { pid, source });
+        }
         held.write(at, &text)?;
         Ok(at)
     }
@@ -118,26 +133,36 @@ impl Traces {
         if let Some((file, _)) = &self.output {
             return Ok(*file);
         }
-        let (file, ours) = memory_file(held, prepared)?;
-        let written = ours.write_all_at(prepared.texts.file(), 0);
-        self.output = Some((file, ours));
+        self.output = Some(memory_file(held, prepared)?);
+        self.begin_file(held, prepared)
+    }
+
+    fn begin_file(
+        &mut self,
+        held: &Held<'_>,
+        prepared: &Prepared,
+    ) -> Result<MemoryFile, ExecError> {
+        let pid = held.pid();
+        let broken = |source| ExecError::File { pid, source };
+        let (file, ours) =
+            self.output.as_ref().ok_or_else(|| broken(io::ErrorKind::NotFound.into()))?;
         self.records = prepared.texts.records();
-        written.map_err(|source| ExecError::File { pid: held.pid(), source })?;
-        Ok(file)
+        ours.write_all_at(prepared.texts.file(), 0).map_err(broken)?;
+        Ok(*file)
     }
 
     /// Unmaps and closes everything while the target is held.
     pub(super) fn remove_all(&mut self, held: &mut Held<'_>) {
         // What cannot be removed now stays noted, and is tried again in the end.
-        if let Some((at, length)) = self.page
-            && held.call("unmap memory", libc::SYS_munmap, [at, length, 0, 0, 0, 0]).is_ok()
+        if let Some(page) = self.page
+            && held.call(unmap_memory(page)).is_ok()
         {
             self.page = None;
         }
         for file in [&mut self.output, &mut self.source] {
             if let Some((found, _)) = file
                 && is_open(held.pid(), found)
-                && held.call("close a memory file", libc::SYS_close, close(found).args).is_ok()
+                && held.call(close(found)).is_ok()
             {
                 *file = None;
             }
@@ -172,8 +197,7 @@ impl Session<'_> {
             if running {
                 left.push(format!("{length} bytes of memory at {at:#x}"));
             } else {
-                let args = [at, length, 0, 0, 0, 0];
-                calls.push(RemoteCall { what: "unmap memory", number: libc::SYS_munmap, args });
+                calls.push(unmap_memory((at, length)));
             }
         }
         for (file, _) in [traces.output.as_ref(), traces.source.as_ref()].into_iter().flatten() {
@@ -207,20 +231,44 @@ impl Session<'_> {
 
 /// Has the target make a memory file, and opens it.
 fn memory_file(held: &mut Held<'_>, prepared: &Prepared) -> Result<(MemoryFile, File), ExecError> {
+    let fd = held.call(make_file(prepared))?;
+    open_file(held, fd)
+}
+
+/// Opens a memory file that the target has made.
+fn open_file(held: &mut Held<'_>, fd: i64) -> Result<(MemoryFile, File), ExecError> {
     let pid = held.pid();
-    let flags = u64::from(libc::MFD_CLOEXEC);
-    let args = [prepared.functions.empty_text, flags, 0, 0, 0, 0];
-    let fd = held.call("make a memory file", libc::SYS_memfd_create, args)?;
-    let fd = i32::try_from(fd).map_err(|_| ExecError::RingUnknown { pid })?;
     let open = || -> io::Result<(MemoryFile, File)> {
+        let fd = i32::try_from(fd).map_err(io::Error::other)?;
         let file = File::options().read(true).write(true).open(format!("/proc/{pid}/fd/{fd}"))?;
         let inode = file.metadata()?.ino();
         Ok((MemoryFile { fd, inode }, file))
     };
     open().map_err(|source| {
-        let _ = held.call("close a memory file", libc::SYS_close, [fd as u64, 0, 0, 0, 0, 0]);
+        let args = [fd.cast_unsigned(), 0, 0, 0, 0, 0];
+        let call = RemoteCall { what: "close a memory file", number: libc::SYS_close, args };
+        let _ = held.call(call);
         ExecError::File { pid, source }
     })
+}
+
+fn make_file(prepared: &Prepared) -> RemoteCall {
+    let flags = u64::from(libc::MFD_CLOEXEC);
+    let args = [prepared.functions.empty_text, flags, 0, 0, 0, 0];
+    RemoteCall { what: "make a memory file", number: libc::SYS_memfd_create, args }
+}
+
+fn map_memory(length: u64) -> RemoteCall {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let [protection, flags] = [protection, flags].map(|bits| u64::from(bits.unsigned_abs()));
+    let args = [0, length, protection, flags, u64::MAX, 0];
+    RemoteCall { what: "map memory", number: libc::SYS_mmap, args }
+}
+
+fn unmap_memory((at, length): (u64, u64)) -> RemoteCall {
+    let args = [at, length, 0, 0, 0, 0];
+    RemoteCall { what: "unmap memory", number: libc::SYS_munmap, args }
 }
 
 fn setting(prepared: &Prepared, output: MemoryFile, source: Option<MemoryFile>) -> Setting {

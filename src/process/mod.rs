@@ -180,6 +180,14 @@ impl Process {
         })
     }
 
+    /// The same process, for another thread.
+    fn try_clone(&self) -> Result<Self, ProcessError> {
+        let pidfd = self.pidfd.as_ref().map(OwnedFd::try_clone).transpose();
+        let what = "keeping a descriptor of it";
+        let pidfd = pidfd.map_err(|error| ProcessError::from_io(self.pid, what, error))?;
+        Ok(Self { pidfd, boot_id: self.boot_id.clone(), ..*self })
+    }
+
     /// Its memory map.
     ///
     /// # Errors

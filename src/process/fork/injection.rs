@@ -1,4 +1,4 @@
-//! Running one system call in a stopped thread, and putting the thread back.
+//! Running system calls in a stopped thread, and putting the thread back.
 //!
 //! The thread is sent into `rt_sigreturn` on a frame that restores it ([`super::frame`]); at
 //! the entry of that system call it is told to run another one instead, and then to return
@@ -73,6 +73,8 @@ pub(in crate::process) enum Problem {
 #[derive(Debug)]
 pub(in crate::process) struct Outcome {
     pub(in crate::process) done: Result<Done, Problem>,
+    /// The kernel's answers to all calls that were run to their end.
+    pub(in crate::process) answers: Vec<i64>,
     /// A child may have been made whatever else went wrong.
     pub(super) child: Option<i32>,
     /// How the thread is held now; `None` when it is not.
@@ -116,8 +118,19 @@ impl Injection {
 
     /// Runs the system call and puts the thread back.
     pub(in crate::process) fn run(
-        mut self,
+        self,
         call: Call,
+        suspend_seccomp: bool,
+        until: Instant,
+    ) -> Outcome {
+        self.run_all(&[call], suspend_seccomp, until)
+    }
+
+    /// Runs one system call after the other, up to the first that is refused, and puts the thread
+    /// back. What is said to be done is the last one.
+    pub(in crate::process) fn run_all(
+        mut self,
+        calls: &[Call],
         suspend_seccomp: bool,
         until: Instant,
     ) -> Outcome {
@@ -125,28 +138,30 @@ impl Injection {
         if suspend_seccomp {
             options |= libc::PTRACE_O_SUSPEND_SECCOMP;
         }
+        let mut answers = Vec::new();
         if set_options(self.tid, options).is_err() {
             let hold = Some(Hold::Interrupted);
-            return Outcome { done: Err(Problem::Unusable), child: None, hold };
+            return Outcome { done: Err(Problem::Unusable), answers, child: None, hold };
         }
         let mut held = None;
-        let answer = self.call(call, until, &mut held);
+        let answer = self.call_all(calls, until, &mut held, &mut answers);
         let done = match (answer, held) {
             (Err(problem @ (Problem::Late | Problem::Gone)), _) => Err(problem),
             (answer, Some(_)) => self.restore().and(answer),
             (answer, None) => self.leave(until, &mut held).and(answer),
         };
         let done = done.map(|result| Done { result, child: self.child });
-        Outcome { done, child: self.child, hold: held }
+        Outcome { done, answers, child: self.child, hold: held }
     }
 
-    /// Sends the thread through the system call; its answer. `held` is set when the thread
-    /// came to a stop of another kind, where it can be put back at once.
-    fn call(
+    /// Sends the thread through the system calls; the answer of the last. `held` is set when
+    /// the thread came to a stop of another kind, where it can be put back at once.
+    fn call_all(
         &mut self,
-        call: Call,
+        calls: &[Call],
         until: Instant,
         held: &mut Option<Hold>,
+        answers: &mut Vec<i64>,
     ) -> Result<i64, Problem> {
         // The stack is that of a handler that has returned into the restorer.
         let mut regs = self.saved;
@@ -162,6 +177,25 @@ impl Injection {
         // After the registers: from here on the frame is what restores the mask.
         set_signal_mask(self.tid, all_but_faults()).map_err(|_| Problem::Gone)?;
         steps::reached("mask set");
+        let mut last = 0;
+        for &call in calls {
+            last = self.call(call, until, held)?;
+            answers.push(last);
+            if last < 0 {
+                break;
+            }
+        }
+        Ok(last)
+    }
+
+    /// Has the thread, on its way into the restorer, run one system call; then it is on its way
+    /// into the restorer again.
+    fn call(
+        &mut self,
+        call: Call,
+        until: Instant,
+        held: &mut Option<Hold>,
+    ) -> Result<i64, Problem> {
         self.go_on()?;
         if !self.at_system_call(until, held)? {
             return Err(Problem::Interrupted);

@@ -18,7 +18,6 @@ mod thread;
 pub use error::InjectError;
 pub use thread::{Doing, HeldThread};
 
-use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -35,7 +34,7 @@ use super::fork::refusal::is_filtered;
 use super::fork::steps;
 use super::stat::status_field;
 use super::stop::{Hurry, Tracer, TracerThread};
-use super::{Hold, Mapping, Pause, Process, ProcessError, StopError, StopOptions, Stopped};
+use super::{Hold, Mapping, Pause, Process, ProcessError, StopError, StopOptions, StoppedThread};
 
 /// `pop %rdi; ret`
 const POP_RDI: [u8; 2] = [0x5f, 0xc3];
@@ -63,6 +62,8 @@ const ATTEMPTS: [(bool, Duration); 5] = [
 pub struct InjectPlan {
     gadgets: Gadgets,
     pop_rdi: u64,
+    /// The main thread's stack when it was looked at; since then it can only have grown.
+    main_stack: Option<(u64, u64)>,
 }
 
 impl InjectPlan {
@@ -89,7 +90,9 @@ impl InjectPlan {
         let gadgets = Gadgets::find(process)?;
         let memory = TaskMemory(process.living_thread().unwrap_or(pid));
         let pop_rdi = find_pop_rdi(memory, maps, gadgets.ret);
-        Ok(Self { gadgets, pop_rdi: pop_rdi.ok_or(InjectError::NoGadgets { pid })? })
+        let pop_rdi = pop_rdi.ok_or(InjectError::NoGadgets { pid })?;
+        let main_stack = maps.iter().find(|map| is_main_stack(map));
+        Ok(Self { gadgets, pop_rdi, main_stack: main_stack.map(|map| (map.start, map.end)) })
     }
 }
 
@@ -127,44 +130,70 @@ pub struct Held<'t> {
     plan: InjectPlan,
 }
 
-impl<'p> Stopped<'p> {
-    /// Has `job` done by the thread that holds the process, then releases the process.
+impl Process {
+    /// Stops the process, has `job` done by the thread that holds it, and releases it again.
+    /// Everything happens on that thread: to wake another one takes longer than most jobs.
     ///
     /// # Errors
-    /// The process is stopped by a signal, or the holding thread failed.
+    /// As [`Process::stop`]; the process is stopped by a signal, or the holding thread failed.
     pub fn inject<T: Send + 'static>(
-        self,
+        &self,
+        options: StopOptions,
         plan: InjectPlan,
         job: impl FnOnce(&mut Held<'_>) -> T + Send + 'static,
     ) -> (Result<T, InjectError>, Pause) {
-        let asked = Instant::now();
-        let pid = self.process().pid();
-        let stopped = |thread: &super::StoppedThread| matches!(thread.hold, Hold::GroupStop(_));
-        if self.threads().iter().any(stopped) {
-            return (Err(InjectError::JobStopped { pid }), self.release());
-        }
-        let (send, receive) = channel();
-        let handed = self.hand_over(Box::new(move |tracer| {
-            let value = job(&mut Held { tracer, plan });
+        let pid = self.pid();
+        let own = match self.check().and_then(|()| self.try_clone()) {
+            Ok(own) => own,
+            Err(error) => return (Err(error.into()), Pause::none()),
+        };
+        // The tracer thread inherits it.
+        let hurry = Hurry::begin();
+        let usual = hurry.as_ref().map(Hurry::usual);
+        let work = move || {
+            let mut tracer = Tracer::new(pid, options, None, usual);
+            let stopped = tracer.stop_all();
+            // The threads were found by number: only now is it sure whose they are.
+            let value = match (&stopped, own.check()) {
+                (Ok(_), Err(error)) => Err(error.into()),
+                (Ok(held), Ok(())) if held.threads.iter().any(is_job_stopped) => {
+                    Err(InjectError::JobStopped { pid })
+                }
+                (Ok(_), Ok(())) => Ok(job(&mut Held { tracer: &mut tracer, plan })),
+                (Err(_), _) => Err(ProcessError::Gone { pid }.into()),
+            };
             steps::reached("prepared");
+            let asked = Instant::now();
             let released = tracer.release_all();
             steps::reached("released");
-            // The other side waits for it.
-            let _ = send.send((value, released));
-        }));
-        let failed = || StopError::Thread(std::io::Error::other("the tracer thread failed"));
-        let Some(handed) = handed else { return (Err(failed().into()), Pause::none()) };
-        let answer = receive.recv();
-        let released = answer.as_ref().map_or_else(|_| Instant::now(), |&(_, at)| at);
-        let _ = handed.thread.join();
-        let pause = Pause {
-            total: released.saturating_duration_since(handed.since),
-            until_all_stopped: handed.until_all_stopped,
-            release: released.saturating_duration_since(asked),
-            threads: handed.threads,
+            match stopped {
+                Ok(held) => {
+                    let pause = Pause {
+                        total: released.saturating_duration_since(held.since),
+                        until_all_stopped: held.until_all_stopped,
+                        release: released.saturating_duration_since(asked),
+                        threads: held.threads.len(),
+                    };
+                    (value, pause)
+                }
+                Err(error) => (Err(error.into()), Pause::none()),
+            }
         };
-        (answer.map(|(value, _)| value).map_err(|_| failed().into()), pause)
+        let failed = || StopError::Thread(std::io::Error::other("the tracer thread failed"));
+        match TracerThread::spawn(work).map(TracerThread::join) {
+            Ok(Some((value, pause))) => {
+                // "Gone" from the tracer's view may be more precise in ours.
+                let value = value.map_err(|error| self.check().map_or_else(Into::into, |()| error));
+                (value, pause)
+            }
+            Ok(None) => (Err(failed().into()), Pause::none()),
+            Err(error) => (Err(StopError::Thread(error).into()), Pause::none()),
+        }
     }
+}
+
+fn is_job_stopped(thread: &StoppedThread) -> bool {
+    matches!(thread.hold, Hold::GroupStop(_))
 }
 
 impl Held<'_> {
@@ -196,15 +225,21 @@ impl Held<'_> {
     ///
     /// # Errors
     /// The kernel's refusal among others; then nothing has happened.
-    pub fn call(
-        &mut self,
-        what: &'static str,
-        number: i64,
-        args: [u64; 6],
-    ) -> Result<i64, InjectError> {
+    pub fn call(&mut self, call: RemoteCall) -> Result<i64, InjectError> {
+        let (results, problem) = self.call_all(&[call]);
+        match (results.last(), problem) {
+            (Some(&result), None) => Ok(result),
+            (_, Some(problem)) => Err(problem),
+            (None, None) => Err(InjectError::NoThread { pid: self.pid() }),
+        }
+    }
+
+    /// Has the process run system calls one after the other, up to the first that is refused:
+    /// the results of those before it, and what went wrong.
+    pub fn call_all(&mut self, calls: &[RemoteCall]) -> (Vec<i64>, Option<InjectError>) {
         let threads: Vec<i32> =
             choices(self.tracer).iter().take(MOST_THREADS).map(|choice| choice.tid).collect();
-        call_in(self.tracer, &threads, self.plan.gadgets, what, Call { number, args })
+        call_in(self.tracer, &threads, self.plan.gadgets, calls)
     }
 
     /// Ends the system call that a thread waits in, as a signal without `SA_RESTART` would.
@@ -245,7 +280,7 @@ impl Held<'_> {
         if !gadgets.hold(memory)
             || !memory.read(self.plan.pop_rdi, &mut pop_rdi)
             || pop_rdi != POP_RDI
-            || !has_stack(self.tracer.pid(), saved.rsp)
+            || !self.has_stack(saved.rsp)
         {
             return None;
         }
@@ -290,6 +325,19 @@ impl Held<'_> {
         Ok(in_first)
     }
 
+    /// True when enough stack lies below this address. The main thread's grows by itself.
+    fn has_stack(&self, pointer: u64) -> bool {
+        if self.plan.main_stack.is_some_and(|(start, end)| (start..end).contains(&pointer)) {
+            return true;
+        }
+        let Ok(text) = super::read_bounded(&format!("/proc/{}/maps", self.pid())) else {
+            return false;
+        };
+        let maps = Mapping::parse_all(&text);
+        let Some(map) = maps.iter().find(|map| map.contains(pointer)) else { return false };
+        is_main_stack(map) || pointer - map.start >= LEAST_STACK
+    }
+
     fn memory(&self) -> TaskMemory {
         TaskMemory(self.tracer.interrupted().first().copied().unwrap_or(self.tracer.pid()))
     }
@@ -303,44 +351,45 @@ fn chain(plan: &InjectPlan, functions: &[(u64, u64)]) -> Vec<u64> {
     functions.iter().flat_map(link).collect()
 }
 
-/// True when enough stack lies below this address. The main thread's grows by itself.
-fn has_stack(pid: i32, pointer: u64) -> bool {
-    let Ok(text) = super::read_bounded(&format!("/proc/{pid}/maps")) else { return false };
-    let maps = Mapping::parse_all(&text);
-    let Some(map) = maps.iter().find(|map| map.contains(pointer)) else { return false };
-    map.path.as_os_str() == "[stack]" || pointer - map.start >= LEAST_STACK
+fn is_main_stack(map: &Mapping) -> bool {
+    map.path.as_os_str() == "[stack]"
 }
 
-/// Has the first of the threads that can be used run a system call.
+/// Has the first of the threads that can be used run system calls, see [`Held::call_all`].
 fn call_in(
     tracer: &mut Tracer,
     threads: &[i32],
     gadgets: Gadgets,
-    what: &'static str,
-    call: Call,
-) -> Result<i64, InjectError> {
+    calls: &[RemoteCall],
+) -> (Vec<i64>, Option<InjectError>) {
     let pid = tracer.pid();
+    let plain: Vec<Call> =
+        calls.iter().map(|&RemoteCall { number, args, .. }| Call { number, args }).collect();
     for &tid in threads {
         let Some(injection) = Injection::prepare(tid, gadgets) else { continue };
-        let outcome = injection.run(call, false, Instant::now() + CALL_WITHIN);
+        let outcome = injection.run_all(&plain, false, Instant::now() + CALL_WITHIN);
         tracer.has_moved(tid, outcome.hold);
-        return match outcome.done {
+        let mut results = outcome.answers;
+        let problem = match outcome.done {
             Ok(done) if (-4095..0).contains(&done.result) => {
+                results.pop();
+                let what = calls.get(results.len()).map_or("run a system call", |call| call.what);
                 let errno =
                     i32::try_from(-done.result).map_or(Errno::UnknownErrno, Errno::from_raw);
-                Err(InjectError::Refused { pid, what, errno })
+                Some(InjectError::Refused { pid, what, errno })
             }
-            Ok(done) => Ok(done.result),
+            Ok(_) => None,
             Err(Problem::Unusable) => continue,
-            Err(Problem::Interrupted) => Err(InjectError::Interrupted { pid }),
-            Err(Problem::Late) => Err(InjectError::Late { pid }),
-            Err(Problem::Gone) => Err(ProcessError::Gone { pid }.into()),
+            Err(Problem::Interrupted) => Some(InjectError::Interrupted { pid }),
+            Err(Problem::Late) => Some(InjectError::Late { pid }),
+            Err(Problem::Gone) => Some(ProcessError::Gone { pid }.into()),
         };
+        return (results, problem);
     }
-    Err(InjectError::NoThread { pid })
+    (Vec::new(), Some(InjectError::NoThread { pid }))
 }
 
-/// A system call for [`Process::run_calls`].
+/// A system call that the process is to run.
 #[derive(Debug, Clone, Copy)]
 pub struct RemoteCall {
     /// What it does, for messages.
@@ -414,10 +463,10 @@ impl Process {
             let held = tracer.stop_all();
             let mut done = 0;
             if held.is_ok() && choices(&tracer).iter().any(|choice| any || usable(choice)) {
-                for RemoteCall { what, number, args } in calls {
-                    match call_in(&mut tracer, &[tid], plan.gadgets, what, Call { number, args }) {
-                        Ok(_) | Err(InjectError::Refused { .. }) => done += 1,
-                        Err(_) => break,
+                for call in calls {
+                    match call_in(&mut tracer, &[tid], plan.gadgets, &[call]).1 {
+                        None | Some(InjectError::Refused { .. }) => done += 1,
+                        Some(_) => break,
                     }
                 }
             }
@@ -436,7 +485,7 @@ mod tests {
     #[test]
     fn functions_begin_with_the_stack_as_behind_a_call() {
         let gadgets = Gadgets::for_tests();
-        let plan = InjectPlan { gadgets, pop_rdi: 0x7000 };
+        let plan = InjectPlan { gadgets, pop_rdi: 0x7000, main_stack: None };
         let words = chain(&plan, &[(0xa, 1), (0xb, 2)]);
         assert_eq!(words.len() % 2, 0, "keeps the alignment of the frame behind it");
         // Walks the chain as the processor does.

@@ -21,7 +21,7 @@ pub use error::StopError;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use super::{Process, ProcessError};
+use super::Process;
 pub(in crate::process) use priority::Hurry;
 pub(in crate::process) use thread::TracerThread;
 use tracer::Held;
@@ -142,9 +142,6 @@ impl Process {
     /// is released then), or the process has ended.
     pub fn stop(&self, options: StopOptions) -> Result<Stopped<'_>, StopError> {
         self.check()?;
-        if let Some((tracer, name)) = self.tracer()? {
-            return Err(ProcessError::Traced { pid: self.pid(), tracer, name }.into());
-        }
         let (stopped, all_stopped) = channel();
         let (orders, received) = channel();
         let pid = self.pid();

@@ -34,8 +34,8 @@ const MOST_LISTINGS: usize = 16;
 #[derive(Debug)]
 pub(in crate::process) struct Held {
     pub(in crate::process) since: Instant,
-    pub(super) until_all_stopped: Duration,
-    pub(super) threads: Vec<StoppedThread>,
+    pub(in crate::process) until_all_stopped: Duration,
+    pub(in crate::process) threads: Vec<StoppedThread>,
 }
 
 /// Everything that is attached, and the timers that bound it.
