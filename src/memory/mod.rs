@@ -11,6 +11,7 @@ mod cache;
 mod copied;
 mod forked;
 mod live;
+pub mod room;
 mod synthetic;
 
 pub use address::Address;

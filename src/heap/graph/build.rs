@@ -15,6 +15,7 @@ use crate::cpython::{FrameWords, Interpreter, KeysTable, ObjectError, Python, Th
 use crate::heap::generations::collectors;
 use crate::heap::walk::walk;
 use crate::memory::Address;
+use crate::memory::room::room;
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
 
@@ -51,6 +52,7 @@ pub fn build(
     tracked.sort_unstable();
     tracked.dedup();
     builder.graph.statistics.tracked = tracked.len() as u64;
+    builder.make_room(tracked.len());
     builder.track(&tracked);
     builder.special_rows(interpreters)?;
     builder.visit(tracked, true)?;
@@ -193,6 +195,20 @@ impl<'p, 'a> Builder<'p, 'a> {
     }
 
     // Objects.
+
+    /// Makes room for what is usual: the collector tracks less than half of all objects.
+    fn make_room(&mut self, tracked: usize) {
+        /// Nodes, and references, for each tracked object.
+        const NODES: usize = 4;
+        const REFERENCES: usize = 6;
+        let nodes = tracked.saturating_mul(NODES);
+        for column in [&mut self.graph.classes, &mut self.graph.sizes, &mut self.graph.refcounts] {
+            let begun = std::mem::replace(column, room(nodes));
+            column.extend(begun);
+        }
+        self.places = room(nodes);
+        self.edges.make_room(nodes, tracked.saturating_mul(REFERENCES));
+    }
 
     /// Notes which objects are tracked, before any of them is visited.
     fn track(&mut self, tracked: &[u64]) {

@@ -6,6 +6,7 @@
 use super::index::{Index, Place};
 use super::label::{Kind, Label};
 use super::{IMMORTAL, Node};
+use crate::memory::room::room;
 use crate::memory::{Address, MemoryError, MemorySource};
 
 /// References that are kept: several dicts that claim the same large table are a forgery.
@@ -49,6 +50,13 @@ impl<'a> Edges<'a> {
             left_out: 0,
             error: None,
         }
+    }
+
+    /// Makes room for so many rows and references, before there are any.
+    pub(super) fn make_room(&mut self, rows: usize, references: usize) {
+        self.rows = room(rows);
+        self.rows.push(0);
+        (self.targets, self.labels) = (room(references), room(references));
     }
 
     /// The place of what may be an object at `raw`.
