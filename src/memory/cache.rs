@@ -61,8 +61,8 @@ struct State {
     dropped: usize,
     /// Bytes in all slabs.
     held: u64,
-    /// The block read from last.
-    last: Option<(u64, Block)>,
+    /// Blocks that were read from last.
+    recent: Recent,
     /// The range that was looked up last.
     range: Option<(u64, u64)>,
 }
@@ -143,9 +143,9 @@ impl<S: MemorySource> BlockCache<S> {
         let number = size.number(at);
         let from = at - size.start(number);
         let pages = size.page_bits(from, from + buffer.len() as u64);
-        let mut block = match state.last {
-            Some((last, block)) if last == number => block,
-            _ => state.blocks.get(&number).copied().unwrap_or(Block::NONE),
+        let mut block = match state.recent.get(number) {
+            Some(block) => block,
+            None => state.blocks.get(&number).copied().unwrap_or(Block::NONE),
         };
         if pages & !block.tried != 0 {
             // The pages of a read may lie in two mappings that touch.
@@ -160,7 +160,7 @@ impl<S: MemorySource> BlockCache<S> {
             }
             block = state.blocks.get(&number).copied().unwrap_or(Block::NONE);
         }
-        state.last = Some((number, block));
+        state.recent.put(number, block);
         if pages & !block.valid != 0 {
             return self.source.read(Address::new(at), buffer);
         }
@@ -270,9 +270,9 @@ impl<S: MemorySource> MemorySource for BlockCache<S> {
     fn read(&self, address: Address, buffer: &mut [u8]) -> Result<()> {
         let state = &mut *self.state.borrow_mut();
         let at = address.get();
-        // The common case: the block of the last read, all of it valid.
-        if let Some((number, block)) = state.last
-            && self.blocks.number(at) == number
+        // The common case: a block of a recent read, all of it valid.
+        let number = self.blocks.number(at);
+        if let Some(block) = state.recent.get(number)
             && block.valid == self.blocks.all_pages()
         {
             let from = (at - self.blocks.start(number)) as usize;
@@ -318,6 +318,33 @@ impl<S: MemorySource> MemorySource for BlockCache<S> {
     /// What the source has moved.
     fn stats(&self) -> ReadStats {
         self.source.stats()
+    }
+}
+
+/// Some blocks at hand, by the last bits of their numbers: the structs, tables and items that are
+/// read in turn lie in different ones.
+#[derive(Debug)]
+struct Recent([(u64, Block); RECENT]);
+
+const RECENT: usize = 64;
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self([(u64::MAX, Block::NONE); RECENT])
+    }
+}
+
+impl Recent {
+    #[inline]
+    fn get(&self, number: u64) -> Option<Block> {
+        let known = self.0.get(number as usize % RECENT).filter(|(known, _)| *known == number);
+        known.map(|&(_, block)| block)
+    }
+
+    fn put(&mut self, number: u64, block: Block) {
+        if let Some(slot) = self.0.get_mut(number as usize % RECENT) {
+            *slot = (number, block);
+        }
     }
 }
 
@@ -423,7 +450,7 @@ impl State {
         for number in slab.numbers {
             self.blocks.remove(&number);
         }
-        self.last = None;
+        self.recent = Recent::default();
         true
     }
 }

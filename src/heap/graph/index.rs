@@ -7,6 +7,7 @@
 
 use super::Node;
 use crate::memory::Address;
+use crate::memory::room::filled;
 use rustc_hash::FxHashMap;
 
 /// A page and a slot in it, in 32 bits.
@@ -27,6 +28,33 @@ const MAX_PAGES: usize = 1 << (32 - SLOT_BITS);
 /// A bit for each slot of a page.
 type Bits = [u64; WORDS];
 
+/// Some regions, and where in the table their pages begin.
+#[derive(Debug)]
+struct Recent([(u64, usize); RECENT]);
+
+/// Regions kept at hand: heaps of less than 512 MiB are, mostly.
+const RECENT: usize = 256;
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self([(u64::MAX, 0); RECENT])
+    }
+}
+
+impl Recent {
+    #[inline]
+    fn get(&self, region: u64) -> Option<usize> {
+        let known = self.0.get(region as usize % RECENT).filter(|(known, _)| *known == region);
+        known.map(|&(_, first)| first)
+    }
+
+    fn put(&mut self, region: u64, first: usize) {
+        if let Some(slot) = self.0.get_mut(region as usize % RECENT) {
+            *slot = (region, first);
+        }
+    }
+}
+
 /// Addresses, places and nodes.
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -34,8 +62,8 @@ pub(super) struct Index {
     regions: FxHashMap<u64, usize>,
     /// The numbers of pages, plus one.
     table: Vec<u32>,
-    /// The region that was looked up last.
-    last: (u64, usize),
+    /// Regions that were looked up last, by their last bits.
+    recent: Recent,
     /// The address of each page, in pages.
     pages: Vec<u64>,
     /// Slots that somebody asked for.
@@ -53,7 +81,6 @@ impl Index {
     pub(super) fn new(reserved: usize) -> Self {
         let pages = reserved.div_ceil(SLOTS as usize);
         Self {
-            last: (u64::MAX, 0),
             pages: vec![u64::MAX; pages],
             asked: vec![[0; WORDS]; pages],
             known: vec![[0; WORDS]; pages],
@@ -65,9 +92,9 @@ impl Index {
     pub(super) fn place(&self, address: u64) -> Option<Place> {
         let page = address >> PAGE_SHIFT;
         let region = page >> REGION_BITS;
-        let first = match self.last {
-            (last, first) if last == region => first,
-            _ => *self.regions.get(&region)?,
+        let first = match self.recent.get(region) {
+            Some(first) => first,
+            None => *self.regions.get(&region)?,
         };
         let number = self.table.get(first + page as usize % REGION)?.checked_sub(1)?;
         Some(place_in(number, address))
@@ -81,20 +108,24 @@ impl Index {
     ) -> Option<Place> {
         let page = address >> PAGE_SHIFT;
         let region = page >> REGION_BITS;
-        if self.last.0 != region {
-            match self.regions.get(&region) {
-                Some(&first) => self.last = (region, first),
-                None if !is_readable() => return None,
-                None => {
-                    let first = self.table.len();
-                    self.table.resize(first + REGION, 0);
-                    self.regions.insert(region, first);
-                    self.last = (region, first);
-                    return self.add_page(page, first).map(|number| place_in(number, address));
-                }
+        let first = match self.recent.get(region) {
+            Some(first) => first,
+            None => {
+                let first = match self.regions.get(&region) {
+                    Some(&first) => first,
+                    None if !is_readable() => return None,
+                    None => {
+                        let first = self.table.len();
+                        self.table.resize(first + REGION, 0);
+                        self.regions.insert(region, first);
+                        self.recent.put(region, first);
+                        return self.add_page(page, first).map(|number| place_in(number, address));
+                    }
+                };
+                self.recent.put(region, first);
+                first
             }
-        }
-        let first = self.last.1;
+        };
         let number = match self.table.get(first + page as usize % REGION)?.checked_sub(1) {
             Some(number) => number,
             None if is_readable() => self.add_page(page, first)?,
@@ -163,7 +194,7 @@ impl Index {
                 }
             }
         }
-        let mut nodes = vec![0; rank as usize];
+        let mut nodes = filled(0, rank as usize);
         for (node, &place) in (first..).zip(places) {
             if let Some(slot) = self.rank(place).and_then(|rank| nodes.get_mut(rank)) {
                 *slot = node;
