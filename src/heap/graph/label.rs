@@ -75,6 +75,9 @@ pub const MAX_PLACE: u64 = (1 << (32 - PLACE_SHIFT)) - 1;
 pub struct Label(u32);
 
 impl Label {
+    /// Where no label means anything.
+    pub(super) const NONE: Self = Self(Kind::Field as u32);
+
     /// A label; places beyond [`MAX_PLACE`] become that.
     pub fn new(kind: Kind, place: u64) -> Self {
         Self((place.min(MAX_PLACE) as u32) << PLACE_SHIFT | kind as u32)

@@ -7,6 +7,7 @@
 
 use super::{Graph, Kind, Label, NONE, Node};
 use crate::cpython::{Interpreter, Python};
+use crate::memory::room::{copied, filled, room};
 use rustc_hash::FxHashMap;
 
 /// Costs are multiples of this, so that there is room for preferences between equals.
@@ -40,24 +41,37 @@ const CONTAINERS: &[(&str, &str)] = &[
     ("concurrent.futures.process", "_threads_wakeups"),
 ];
 
+/// The node refers to nothing.
+const LEAF: u8 = 1;
+/// The node has a cost of its own.
+const MARKED: u8 = 2;
+/// The node is an event loop.
+const LOOP: u8 = 4;
+
 /// What nodes cost beside the references that lead to them.
 #[derive(Debug, Default)]
 pub struct Preferences {
     extra: FxHashMap<Node, u32>,
-    marked: Vec<bool>,
-    /// Of each type: its instances are event loops.
-    loops: Vec<bool>,
+    /// What is to be known of a node when a reference to it is weighed.
+    marks: Vec<u8>,
+    /// What each type of source means for costs.
+    sources: Vec<Source>,
 }
 
 impl Preferences {
     /// Looks up the modules and the bookkeeping containers of all interpreters.
     pub fn new(python: &Python<'_>, interpreters: &[Interpreter], graph: &Graph) -> Self {
         let is_loop = |class| python.is_subtype(class, "asyncio.events.AbstractEventLoop");
-        let mut found = Self {
-            extra: FxHashMap::default(),
-            marked: vec![false; graph.len()],
-            loops: graph.types().iter().map(|known| is_loop(&known.class)).collect(),
-        };
+        let loops: Vec<bool> = graph.types().iter().map(|known| is_loop(&known.class)).collect();
+        let mut marks = room(graph.len());
+        marks.extend((0..graph.len() as Node).map(|node| {
+            let number = graph.type_number(node).map(|number| number as usize);
+            let is_loop = number.and_then(|number| loops.get(number)) == Some(&true);
+            let is_leaf = graph.targets(node).is_empty();
+            (if is_leaf { LEAF } else { 0 }) | (if is_loop { LOOP } else { 0 })
+        }));
+        let sources = graph.types().iter().map(|known| source(known.class.name(), known)).collect();
+        let mut found = Self { extra: FxHashMap::default(), marks, sources };
         for interpreter in interpreters {
             let Some(modules) = graph.node_at(interpreter.modules) else { continue };
             // Longer module names first: a package that passes something on is not its home.
@@ -88,8 +102,8 @@ impl Preferences {
 
     fn set(&mut self, node: Node, cost: u32) {
         self.extra.insert(node, cost);
-        if let Some(marked) = self.marked.get_mut(node as usize) {
-            *marked = true;
+        if let Some(mark) = self.marks.get_mut(node as usize) {
+            *mark |= MARKED;
         }
     }
 
@@ -98,20 +112,36 @@ impl Preferences {
         self.extra(node) >= BOOKKEEPING
     }
 
+    fn marks(&self, node: Node) -> u8 {
+        self.marks.get(node as usize).copied().unwrap_or(0)
+    }
+
     fn extra(&self, node: Node) -> u32 {
-        match self.marked.get(node as usize) {
-            Some(true) => self.extra.get(&node).copied().unwrap_or(0),
-            _ => 0,
+        match self.marks(node) & MARKED {
+            0 => 0,
+            _ => self.extra.get(&node).copied().unwrap_or(0),
         }
     }
 }
 
+/// How a node is reached; what belongs together lies together, since searches jump.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    cost: u32,
+    parent: Node,
+    label: Label,
+}
+
 /// The best path to every node that is reached.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Paths {
-    parents: Vec<Node>,
-    labels: Vec<Label>,
-    costs: Vec<u32>,
+    ways: Vec<Way>,
+}
+
+impl Clone for Paths {
+    fn clone(&self) -> Self {
+        Self { ways: copied(&self.ways) }
+    }
 }
 
 /// What the source of a reference is, as far as costs go.
@@ -122,33 +152,109 @@ enum Source {
     Class,
 }
 
+/// Whether a path is still there without some nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Unknown,
+    Kept,
+    Lost,
+}
+
 impl Paths {
-    /// Searches from the root. Nodes in `without` are not passed, but may be reached.
-    pub fn search(graph: &Graph, preferences: &Preferences, without: &[Node]) -> Self {
-        let count = graph.len();
-        let none = Label::new(Kind::Field, 0);
-        let mut found = Self {
-            parents: vec![NONE; count],
-            labels: vec![none; count],
-            costs: vec![u32::MAX; count],
-        };
-        let types = graph.types();
-        let kinds: Vec<Source> =
-            types.iter().map(|known| source(known.class.name(), known)).collect();
-        let loops = &preferences.loops;
-        // Dial's algorithm: one bucket for each cost modulo more than the largest.
-        let mut buckets: Vec<Vec<Node>> = vec![Vec::new(); MOST as usize * 2];
-        let buckets_len = buckets.len() as u64;
-        let mut waiting = 1u64;
-        let mut distance = 0u64;
+    /// Searches from the root.
+    pub fn search(graph: &Graph, preferences: &Preferences) -> Self {
+        let mut found = Self { ways: filled(Way::NONE, graph.len()) };
         let root = graph.root();
-        if let Some(cost) = found.costs.get_mut(root as usize) {
-            *cost = 0;
+        if let Some(way) = found.ways.get_mut(root as usize) {
+            way.cost = 0;
         }
-        if let Some(first) = buckets.first_mut() {
-            first.push(root);
+        found.go_on(graph, preferences, &[(0, root)], &[]);
+        found
+    }
+
+    /// The same when the nodes in `without` are not passed, though they may be reached. Only what
+    /// lies behind them is searched anew. They are among those that `self` was made without.
+    pub fn without(mut self, graph: &Graph, preferences: &Preferences, without: &[Node]) -> Self {
+        let fates = self.fates(without);
+        for (way, fate) in self.ways.iter_mut().zip(&fates) {
+            if *fate == Fate::Lost {
+                *way = Way::NONE;
+            }
         }
-        while waiting > 0 {
+        // From where what was lost may be reached all the same.
+        let is_lost = |to: &Node| fates.get(*to as usize) == Some(&Fate::Lost);
+        let mut borders: Vec<(u32, Node)> = Vec::new();
+        for ((node, way), fate) in (0..).zip(&self.ways).zip(&fates) {
+            if *fate == Fate::Kept
+                && way.cost != u32::MAX
+                && !without.contains(&node)
+                && graph.targets(node).iter().any(is_lost)
+            {
+                borders.push((way.cost, node));
+            }
+        }
+        borders.sort_unstable();
+        self.go_on(graph, preferences, &borders, without);
+        self
+    }
+
+    /// Which nodes have a path that does not pass `without`.
+    fn fates(&self, without: &[Node]) -> Vec<Fate> {
+        let mut fates = filled(Fate::Unknown, self.ways.len());
+        let mut climbed = Vec::new();
+        for node in 0..self.ways.len() {
+            let mut at = node;
+            let fate = loop {
+                match fates.get(at) {
+                    Some(Fate::Unknown) => climbed.push(at),
+                    known => break known.copied().unwrap_or(Fate::Kept),
+                }
+                match self.ways.get(at) {
+                    Some(way) if without.contains(&way.parent) => break Fate::Lost,
+                    Some(way) if way.parent != NONE => at = way.parent as usize,
+                    _ => break Fate::Kept,
+                }
+            };
+            for at in climbed.drain(..) {
+                if let Some(slot) = fates.get_mut(at) {
+                    *slot = fate;
+                }
+            }
+        }
+        fates
+    }
+
+    /// Goes on from nodes whose paths are known, given with their costs, ascending: Dial's
+    /// algorithm, with one bucket for each cost modulo more than the largest.
+    fn go_on(
+        &mut self,
+        graph: &Graph,
+        preferences: &Preferences,
+        from: &[(u32, Node)],
+        without: &[Node],
+    ) {
+        let mut from = from.iter().copied().peekable();
+        let mut buckets: Vec<Vec<Node>> = vec![Vec::new(); MOST as usize * 2];
+        let buckets_len = buckets.len() as u32;
+        let mut waiting = 0u64;
+        let mut distance = 0u32;
+        loop {
+            if waiting == 0 {
+                match from.peek() {
+                    Some(&(cost, _)) => distance = cost,
+                    None => return,
+                }
+            }
+            let mut reach = |total: u32, to: Node| {
+                if let Some(bucket) = buckets.get_mut((total % buckets_len) as usize) {
+                    bucket.push(to);
+                    waiting += 1;
+                }
+            };
+            while let Some((_, node)) = from.next_if(|&(cost, _)| cost == distance) {
+                self.expand(graph, preferences, node, distance, &mut reach);
+            }
+            // What costs nothing comes into the same bucket again.
             let bucket = (distance % buckets_len) as usize;
             let mut nodes = match buckets.get_mut(bucket) {
                 Some(nodes) if !nodes.is_empty() => std::mem::take(nodes),
@@ -158,78 +264,78 @@ impl Paths {
                 }
             };
             waiting -= nodes.len() as u64;
+            let mut reach = |total: u32, to: Node| {
+                if let Some(bucket) = buckets.get_mut((total % buckets_len) as usize) {
+                    bucket.push(to);
+                    waiting += 1;
+                }
+            };
             for &node in &nodes {
-                // Reached at less cost meanwhile.
-                if found.costs.get(node as usize).is_none_or(|&cost| u64::from(cost) != distance) {
-                    continue;
-                }
-                if without.contains(&node) {
-                    continue;
-                }
-                let from = match graph.type_number(node) {
-                    Some(number) => kinds.get(number as usize).copied().unwrap_or(Source::Other),
-                    None => Source::Other,
-                };
-                for (to, label) in graph.references(node) {
-                    let at = to as usize;
-                    let Some(known) = found.costs.get_mut(at) else { continue };
-                    // No reference makes it cheaper: most end here.
-                    if u64::from(*known) <= distance {
-                        continue;
-                    }
-                    let mut cost =
-                        cost(graph, from, to, label).saturating_add(preferences.extra(to));
-                    // Everything of asyncio knows its loop; what runs it holds it.
-                    if label.kind() != Kind::Local
-                        && graph
-                            .type_number(to)
-                            .is_some_and(|at| loops.get(at as usize) == Some(&true))
-                    {
-                        cost += 15 * UNIT;
-                    }
-                    let total = (distance as u32).saturating_add(cost.min(MOST));
-                    if total >= *known || total == u32::MAX {
-                        continue;
-                    }
-                    *known = total;
-                    if let (Some(parent), Some(slot)) =
-                        (found.parents.get_mut(at), found.labels.get_mut(at))
-                    {
-                        *parent = node;
-                        *slot = label;
-                    }
-                    // What refers to nothing leads nowhere.
-                    if graph.targets(to).is_empty() {
-                        continue;
-                    }
-                    let bucket = (u64::from(total) % buckets_len) as usize;
-                    if let Some(bucket) = buckets.get_mut(bucket) {
-                        bucket.push(to);
-                        waiting += 1;
-                    }
+                // Otherwise reached at less cost meanwhile.
+                let is_best = self.ways.get(node as usize).is_some_and(|way| way.cost == distance);
+                if is_best && !without.contains(&node) {
+                    self.expand(graph, preferences, node, distance, &mut reach);
                 }
             }
             nodes.clear();
-            // What costs nothing is in the same bucket again.
             if let Some(bucket) = buckets.get_mut(bucket)
                 && bucket.is_empty()
             {
                 *bucket = nodes;
-                distance += 1;
             }
         }
-        found
+    }
+
+    /// Follows the references of a node that is reached at a cost of `distance`.
+    fn expand(
+        &mut self,
+        graph: &Graph,
+        preferences: &Preferences,
+        node: Node,
+        distance: u32,
+        reach: &mut impl FnMut(u32, Node),
+    ) {
+        let from = match graph.type_number(node) {
+            Some(number) => preferences.sources.get(number as usize).copied(),
+            None => None,
+        };
+        let from = from.unwrap_or(Source::Other);
+        for (to, label) in graph.references(node) {
+            let Some(way) = self.ways.get_mut(to as usize) else { continue };
+            // No reference makes it cheaper: most end here.
+            if way.cost <= distance {
+                continue;
+            }
+            let mut cost = cost(graph, from, to, label);
+            let marks = preferences.marks(to);
+            if marks & MARKED != 0 {
+                cost = cost.saturating_add(preferences.extra(to));
+            }
+            // Everything of asyncio knows its loop; what runs it holds it.
+            if marks & LOOP != 0 && label.kind() != Kind::Local {
+                cost += 15 * UNIT;
+            }
+            let total = distance.saturating_add(cost.min(MOST));
+            if total >= way.cost || total == u32::MAX {
+                continue;
+            }
+            *way = Way { cost: total, parent: node, label };
+            // What refers to nothing leads nowhere.
+            if marks & LEAF == 0 {
+                reach(total, to);
+            }
+        }
     }
 
     /// Where the best path to a node comes from, and by which reference.
     pub fn parent(&self, node: Node) -> Option<(Node, Label)> {
-        let parent = self.parents.get(node as usize).copied().filter(|&parent| parent != NONE)?;
-        Some((parent, self.labels.get(node as usize).copied()?))
+        let way = self.ways.get(node as usize).filter(|way| way.parent != NONE)?;
+        Some((way.parent, way.label))
     }
 
     /// The cost of the best path; `None` for what is not reached.
     pub fn cost(&self, node: Node) -> Option<u32> {
-        self.costs.get(node as usize).copied().filter(|&cost| cost != u32::MAX)
+        self.ways.get(node as usize).map(|way| way.cost).filter(|&cost| cost != u32::MAX)
     }
 
     /// The nodes from the root (left out) to `node`.
@@ -245,6 +351,10 @@ impl Paths {
         chain.reverse();
         chain
     }
+}
+
+impl Way {
+    const NONE: Self = Self { cost: u32::MAX, parent: NONE, label: Label::NONE };
 }
 
 fn source(name: &str, known: &super::GraphType) -> Source {
@@ -285,4 +395,80 @@ fn cost(graph: &Graph, from: Source, to: Node, label: Label) -> u32 {
         Kind::HeldFromC => 35,
     };
     units * UNIT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::NO_TYPE;
+    use super::*;
+    use proptest::prelude::*;
+
+    const KINDS: [Kind; 5] = [Kind::Namespace, Kind::Item, Kind::Local, Kind::Key, Kind::Type];
+
+    fn graph(count: u32, edges: &[(u32, u32, usize)]) -> Graph {
+        let mut graph = Graph::default();
+        graph.classes = vec![NO_TYPE; count as usize];
+        graph.rows.push(0);
+        for node in 0..count {
+            for &(_, to, kind) in edges.iter().filter(|edge| edge.0 == node) {
+                graph.targets.push(to);
+                graph.labels.push(Label::new(KINDS[kind], 0));
+            }
+            graph.rows.push(graph.targets.len() as u32);
+        }
+        graph
+    }
+
+    /// The cost of each node by trying everything until nothing gets better.
+    fn costs(graph: &Graph, without: &[Node]) -> Vec<u32> {
+        let mut costs = vec![u32::MAX; graph.len()];
+        costs[graph.root() as usize] = 0;
+        for _ in 0..graph.len() {
+            for node in (0..graph.len() as Node).filter(|node| !without.contains(node)) {
+                let from = costs[node as usize];
+                for (to, label) in graph.references(node).filter(|_| from != u32::MAX) {
+                    let total = from + cost(graph, Source::Other, to, label);
+                    let known = &mut costs[to as usize];
+                    *known = total.min(*known);
+                }
+            }
+        }
+        costs
+    }
+
+    fn check(paths: &Paths, graph: &Graph, without: &[Node]) {
+        let costs = costs(graph, without);
+        for node in 0..graph.len() as Node {
+            let own = costs[node as usize];
+            assert_eq!(paths.cost(node), (own != u32::MAX).then_some(own));
+            let Some((parent, label)) = paths.parent(node) else {
+                assert!(own == u32::MAX || node == graph.root());
+                continue;
+            };
+            assert!(!without.contains(&parent));
+            let before = costs[parent as usize];
+            assert_eq!(own, before + cost(graph, Source::Other, node, label));
+            assert!(graph.references(parent).any(|edge| edge == (node, label)));
+            assert_eq!(paths.chain(node).last(), Some(&node));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn are_the_cheapest_also_without_some_nodes(
+            (count, edges, without) in (2u32..30).prop_flat_map(|count| {
+                let edges = prop::collection::vec((0..count, 0..count, 0..KINDS.len()), 0..100);
+                (Just(count), edges, prop::collection::vec(0..count - 1, 0..4))
+            })
+        ) {
+            let graph = graph(count, &edges);
+            let preferences = Preferences::default();
+            let mut paths = Paths::search(&graph, &preferences);
+            check(&paths, &graph, &[]);
+            for done in 1..=without.len() {
+                paths = paths.without(&graph, &preferences, &without[..done]);
+                check(&paths, &graph, &without[..done]);
+            }
+        }
+    }
 }

@@ -85,7 +85,7 @@ impl<'h, 'm> Holding<'h, 'm> {
         describer: &Describer<'_, '_>,
     ) -> Self {
         let preferences = Preferences::new(python, interpreters, graph);
-        let paths = Paths::search(graph, &preferences, &[]);
+        let paths = Paths::search(graph, &preferences);
         let dominators = graph.dominators();
         let mut numbers = vec![u32::MAX; graph.len()];
         for (place, &node) in dominators.order.iter().enumerate() {
@@ -230,11 +230,13 @@ impl<'h, 'm> Holding<'h, 'm> {
         let Some(container) = container else { return };
         let mut left = self.not_dominated(members, container);
         let mut without = vec![container];
+        let mut paths = None;
         for _ in 0..ROUNDS {
             if left.is_empty() {
                 break;
             }
-            let paths = Paths::search(self.graph, &self.preferences, &without);
+            let before = paths.take().unwrap_or_else(|| self.paths.clone());
+            let paths = paths.insert(before.without(self.graph, &self.preferences, &without));
             let wanted = |node: &Node| {
                 paths.cost(*node).is_some_and(|cost| cost < crate::heap::graph::paths::UNWANTED)
             };
@@ -242,9 +244,9 @@ impl<'h, 'm> Holding<'h, 'm> {
             if left.is_empty() {
                 break;
             }
-            let mut others = Groups::of(names, self.graph, &paths, &left);
-            let described = others.describe(names, self.graph, &paths, 0, question.depth);
-            let next = others.container(names, self.graph, &paths, 0);
+            let mut others = Groups::of(names, self.graph, paths, &left);
+            let described = others.describe(names, self.graph, paths, 0, question.depth);
+            let next = others.container(names, self.graph, paths, 0);
             let found = others.group(0).unwrap_or_default().to_vec();
             group.also.push(crate::snapshot::holders::OtherHolder {
                 count: found.len() as u64,
