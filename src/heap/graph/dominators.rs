@@ -5,6 +5,7 @@
 //! ancestor of each node's parent and semidominator. Nothing recurses.
 
 use super::Node;
+use crate::memory::room::{copied, filled, room};
 
 /// No node.
 pub const NONE: Node = Node::MAX;
@@ -31,12 +32,11 @@ impl Dominators {
     /// The dominator tree of what is reached from `root`.
     pub fn of(graph: &impl Rows, root: Node) -> Self {
         let is_only_leaf = only_leaves(graph, root);
-        let Search { mut order, number, tree } = search(graph, root, &is_only_leaf);
+        let Search { mut order, tree, others } = search(graph, root, &is_only_leaf);
         let reached = order.len();
         // From here on, nodes are their numbers in the search.
         let semi = {
-            let (starts, sources) = sources(graph, &order, &number, &tree);
-            drop(number);
+            let (starts, sources) = sources(reached, others);
             semidominators(&tree, &starts, &sources)
         };
         let mut dominator = tree;
@@ -49,7 +49,7 @@ impl Dominators {
             set(&mut dominator, node as u32, up);
         }
         drop(semi);
-        let mut parent = vec![NONE; graph.count()];
+        let mut parent = filled(NONE, graph.count());
         for (place, &node) in order.iter().enumerate().skip(1) {
             let up = order.get(at(&dominator, place as u32) as usize).copied().unwrap_or(NONE);
             set(&mut parent, node, up);
@@ -74,7 +74,7 @@ impl Dominators {
 
     /// Sums `weight` over what each node dominates, itself among it: what goes when it goes.
     pub fn retained(&self, weight: impl Fn(Node) -> u64) -> Vec<u64> {
-        let mut sums = vec![0u64; self.parent.len()];
+        let mut sums = filled(0u64, self.parent.len());
         for &node in self.order.iter().rev() {
             let own = match sums.get_mut(node as usize) {
                 Some(sum) => {
@@ -107,7 +107,7 @@ const ONLY_LEAF: u8 = 1;
 /// The nodes that refer to nothing and are referred to once, half of all: who refers to them
 /// dominates them, and nothing else depends on them.
 fn only_leaves(graph: &impl Rows, root: Node) -> Vec<u8> {
-    let mut counts = vec![0u8; graph.count()];
+    let mut counts = filled(0u8, graph.count());
     for node in 0..graph.count() as Node {
         for &to in graph.row(node) {
             if let Some(count) = counts.get_mut(to as usize) {
@@ -127,33 +127,47 @@ fn only_leaves(graph: &impl Rows, root: Node) -> Vec<u8> {
 struct Search {
     /// The nodes in the order they are met.
     order: Vec<Node>,
-    /// The place of each node in it.
-    number: Vec<u32>,
-    /// Of each place, that of its parent.
+    /// Of each place in it, that of its parent.
     tree: Vec<u32>,
+    /// All other references: the places of their targets and sources.
+    others: Vec<(u32, u32)>,
 }
 
 fn search(graph: &impl Rows, root: Node, left_out: &[u8]) -> Search {
-    let mut found = Search { order: vec![root], number: vec![NONE; graph.count()], tree: vec![0] };
-    set(&mut found.number, root, 0);
-    // The place of a node, and how many of its references were followed.
+    /// What is left out has this place.
+    const LEFT_OUT: u32 = NONE - 1;
+    let count = graph.count();
+    let mut number = room(count);
+    number.extend(left_out.iter().map(|&mark| if mark == ONLY_LEAF { LEFT_OUT } else { NONE }));
+    let mut found = Search { order: room(count), tree: room(count), others: room(count) };
+    found.order.push(root);
+    found.tree.push(0);
+    set(&mut number, root, 0);
+    // The place of a node, and which of its references is followed next.
     let mut stack = vec![(0u32, 0u32)];
     while let Some((own, next)) = stack.last_mut() {
-        let Some(&node) = found.order.get(*own as usize) else { break };
-        let row = graph.row(node).get(*next as usize..).unwrap_or_default();
-        let unseen = |&to: &Node| {
-            found.number.get(to as usize) == Some(&NONE)
-                && left_out.get(to as usize) != Some(&ONLY_LEAF)
-        };
-        match row.iter().position(unseen) {
-            Some(skipped) => {
-                *next += skipped as u32 + 1;
-                let Some(&to) = row.get(skipped) else { break };
-                let place = found.order.len() as u32;
-                set(&mut found.number, to, place);
+        let (own, begun) = (*own, *next);
+        let Some(&node) = found.order.get(own as usize) else { break };
+        let row = graph.row(node).get(begun as usize..).unwrap_or_default();
+        let mut unseen = None;
+        for (&to, at) in row.iter().zip(begun + 1..) {
+            match number.get_mut(to as usize) {
+                Some(slot) if *slot == NONE => {
+                    *slot = found.order.len() as u32;
+                    *next = at;
+                    unseen = Some(to);
+                    break;
+                }
+                Some(&mut LEFT_OUT) | None => {}
+                Some(&mut place) if place != own => found.others.push((place, own)),
+                Some(_) => {}
+            }
+        }
+        match unseen {
+            Some(to) => {
+                stack.push((found.order.len() as u32, 0));
                 found.order.push(to);
-                found.tree.push(*own);
-                stack.push((place, 0));
+                found.tree.push(own);
             }
             None => {
                 stack.pop();
@@ -163,53 +177,38 @@ fn search(graph: &impl Rows, root: Node, left_out: &[u8]) -> Search {
     found
 }
 
-/// For each place in the search, where its row of sources begins; and the rows. Parents are
-/// left out.
-fn sources(
-    graph: &impl Rows,
-    order: &[Node],
-    number: &[u32],
-    tree: &[u32],
-) -> (Vec<u32>, Vec<u32>) {
-    let each = |visit: &mut dyn FnMut(u32, u32)| {
-        for (from, &node) in (0..).zip(order) {
-            for &to in graph.row(node) {
-                let to = number.get(to as usize).copied().unwrap_or(NONE);
-                if to != NONE && to != from && at(tree, to) != from {
-                    visit(from, to);
-                }
-            }
-        }
-    };
-    let mut starts = vec![0u32; order.len() + 1];
-    each(&mut |_, to| {
+/// For each place in the search, where its row of sources begins; and the rows.
+fn sources(reached: usize, others: Vec<(u32, u32)>) -> (Vec<u32>, Vec<u32>) {
+    let mut starts = filled(0u32, reached + 1);
+    for &(to, _) in &others {
         if let Some(count) = starts.get_mut(to as usize) {
             *count += 1;
         }
-    });
+    }
     let mut sum = 0;
     for start in &mut starts {
         sum += *start;
         *start = sum;
     }
     // Each row is filled from its end to its beginning.
-    let mut sources = vec![0u32; sum as usize];
-    each(&mut |from, to| {
+    let mut sources = filled(0u32, sum as usize);
+    for (to, from) in others {
         if let Some(start) = starts.get_mut(to as usize) {
             *start -= 1;
             set(&mut sources, *start, from);
         }
-    });
+    }
     (starts, sources)
 }
 
 /// The semidominator of each place.
 fn semidominators(tree: &[u32], starts: &[u32], sources: &[u32]) -> Vec<u32> {
     let reached = tree.len();
-    let mut semi: Vec<u32> = (0..reached as u32).collect();
+    let mut semi = room(reached);
+    semi.extend(0..reached as u32);
     // The least semidominator on the way up to the ancestor.
-    let mut least = semi.clone();
-    let mut ancestor = tree.to_vec();
+    let mut least = copied(&semi);
+    let mut ancestor = copied(tree);
     let mut path = Vec::new();
     for node in (1..reached as u32).rev() {
         let row = at(starts, node) as usize..at(starts, node + 1) as usize;
