@@ -92,15 +92,15 @@ pub struct Names<'n, 'm> {
     pub(super) graph: &'n Graph,
     modules: Vec<Node>,
     fields: FxHashMap<(u32, u64), Option<String>>,
-    tables: FxHashMap<Node, Option<DictTable>>,
+    /// The table of the dict that was asked for last.
+    table: Option<(Node, Option<DictTable>)>,
 }
 
 impl<'n, 'm> Names<'n, 'm> {
     /// Names for `graph`, which was read from `python`.
     pub fn new(python: &'n Python<'m>, interpreters: &[Interpreter], graph: &'n Graph) -> Self {
         let modules = interpreters.iter().filter_map(|one| graph.node_at(one.modules)).collect();
-        let (fields, tables) = (FxHashMap::default(), FxHashMap::default());
-        Self { python, graph, modules, fields, tables }
+        Self { python, graph, modules, fields: FxHashMap::default(), table: None }
     }
 
     /// The step that leads to `node` on its best path; `None` where it adds nothing to the one
@@ -423,12 +423,13 @@ impl<'n, 'm> Names<'n, 'm> {
         (begins && key.chars().count() <= MAX_KEY && key.chars().all(plain)).then_some(key)
     }
 
-    fn key(&mut self, dict: Node, place: u64) -> Option<Address> {
-        let table = match self.tables.get(&dict) {
-            Some(known) => *known,
-            None => {
+    /// The key of an entry of a dict.
+    pub fn key(&mut self, dict: Node, place: u64) -> Option<Address> {
+        let table = match self.table {
+            Some((known, table)) if known == dict => table,
+            _ => {
                 let table = self.python.dict_table(self.graph.address(dict)).ok();
-                self.tables.insert(dict, table);
+                self.table = Some((dict, table));
                 table
             }
         };

@@ -2,10 +2,10 @@
 
 use crate::heap::graph::names::{Names, Step, StepKind};
 use crate::heap::graph::paths::Paths;
-use crate::heap::graph::{Graph, Kind, Node, Special};
+use crate::heap::graph::{Graph, GraphType, Kind, Node, Special};
 use crate::snapshot::holders::{Accumulation, HolderGroup, PathStep};
 use crate::snapshot::secrets::mask_text;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use std::cmp::Reverse;
 
 /// A dict in which more keys than this lead to objects is a registry: its keys are data.
@@ -35,8 +35,30 @@ pub(super) struct Trie<'t, 'n, 'm> {
     /// The first one is empty: that of the root.
     pub(super) shown: Vec<Shown>,
     known: FxHashMap<(u32, Step), u32>,
-    of_node: FxHashMap<Node, u32>,
-    fan_out: FxHashMap<Node, u32>,
+    /// Paths by what their last steps are made of.
+    by_sign: FxHashMap<Sign, u32>,
+    /// Of each type: no step to an instance depends on which one it is.
+    alike: Vec<bool>,
+    /// Of each node, its path plus one.
+    of_node: Vec<u32>,
+    /// How many best paths to the targets part at each node, and [`SEEN`].
+    fan_out: Vec<u32>,
+}
+
+/// Marks a node that a path was followed to.
+const SEEN: u32 = 1 << 31;
+
+/// What makes up the text of a step: where all of it is the same, so is the step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Sign {
+    /// The path before it.
+    path: u32,
+    kind: Kind,
+    inferred: bool,
+    /// The key object of a dict's entry, or the place in a struct.
+    detail: u64,
+    /// The types of the node, of what refers to it, and of whose namespace that is.
+    types: [u32; 3],
 }
 
 impl Groups {
@@ -47,18 +69,23 @@ impl Groups {
         paths: &Paths,
         targets: &[Node],
     ) -> Self {
-        let mut fan_out: FxHashMap<Node, u32> = FxHashMap::default();
-        let mut seen: FxHashSet<Node> = FxHashSet::default();
+        let mut fan_out = vec![0u32; graph.len()];
         for &target in targets {
             let mut at = target;
-            while seen.insert(at) {
+            while let Some(count) = fan_out.get_mut(at as usize) {
+                if *count & SEEN != 0 {
+                    break;
+                }
+                *count |= SEEN;
                 let Some((parent, _)) = paths.parent(at) else { break };
-                *fan_out.entry(parent).or_default() += 1;
+                if let Some(count) = fan_out.get_mut(parent as usize) {
+                    *count += 1;
+                }
                 at = parent;
             }
         }
-        drop(seen);
-        let mut trie = Trie { fan_out, ..Trie::new(names, graph, paths) };
+        let of_node = vec![0u32; graph.len()];
+        let mut trie = Trie { fan_out, of_node, ..Trie::new(names, graph, paths) };
         let mut members: FxHashMap<u32, Vec<Node>> = FxHashMap::default();
         for &target in targets {
             let path = trie.path(target);
@@ -226,8 +253,10 @@ impl<'t, 'n, 'm> Trie<'t, 'n, 'm> {
             paths,
             shown: vec![root],
             known: FxHashMap::default(),
-            of_node: FxHashMap::default(),
-            fan_out: FxHashMap::default(),
+            by_sign: FxHashMap::default(),
+            alike: graph.types().iter().map(is_alike).collect(),
+            of_node: Vec::new(),
+            fan_out: Vec::new(),
         }
     }
 
@@ -237,7 +266,8 @@ impl<'t, 'n, 'm> Trie<'t, 'n, 'm> {
         let mut at = target;
         let mut path = 0;
         loop {
-            if let Some(&known) = self.of_node.get(&at) {
+            if let Some(known) = self.of_node.get(at as usize).and_then(|path| path.checked_sub(1))
+            {
                 path = known;
                 break;
             }
@@ -246,20 +276,72 @@ impl<'t, 'n, 'm> Trie<'t, 'n, 'm> {
             at = parent;
         }
         while let Some(node) = chain.pop() {
-            let fan_out = &self.fan_out;
-            let literal = |dict: Node| fan_out.get(&dict).is_none_or(|&keys| keys <= LITERAL_KEYS);
-            if let Some(mut step) = self.names.step(self.paths, node, &literal) {
-                if let Some((event_loop, handles)) = self.event_loop(node, &step) {
-                    let text = "event loop".to_owned();
-                    let kind = StepKind::EventLoop;
-                    path = self.add(0, Step { kind, text, inferred: false }, event_loop);
-                    step.text = handles.to_owned();
-                }
-                path = self.add(path, step, node);
+            path = self.next(path, node);
+            if let Some(slot) = self.of_node.get_mut(node as usize) {
+                *slot = path + 1;
             }
-            self.of_node.insert(node, path);
         }
         path
+    }
+
+    /// The path of a node, when `path` is the one of the node before it.
+    fn next(&mut self, path: u32, node: Node) -> u32 {
+        let sign = self.sign(path, node);
+        if let Some(&known) = sign.and_then(|sign| self.by_sign.get(&sign)) {
+            return known;
+        }
+        let fan_out = &self.fan_out;
+        let literal = |dict: Node| is_literal(fan_out, dict);
+        let Some(mut step) = self.names.step(self.paths, node, &literal) else { return path };
+        if let Some((event_loop, handles)) = self.event_loop(node, &step) {
+            let text = "event loop".to_owned();
+            let kind = StepKind::EventLoop;
+            let path = self.add(0, Step { kind, text, inferred: false }, event_loop);
+            step.text = handles.to_owned();
+            return self.add(path, step, node);
+        }
+        // Whether the others lead out of an event loop is to be asked each time.
+        let sign = sign.filter(|_| step.kind != StepKind::Field && !step.text.starts_with("._"));
+        let path = self.add(path, step, node);
+        if let Some(sign) = sign {
+            self.by_sign.insert(sign, path);
+        }
+        path
+    }
+
+    /// What the step to a node is made of; `None` where that is the node itself.
+    fn sign(&mut self, path: u32, node: Node) -> Option<Sign> {
+        const NONE: u32 = u32::MAX;
+        let (from, label) = self.paths.parent(node)?;
+        let (own, before) = (self.graph.type_number(node)?, self.graph.type_number(from)?);
+        if self.alike.get(own as usize) != Some(&true) {
+            return None;
+        }
+        let mut owner = NONE;
+        let detail = match label.kind() {
+            Kind::Value if self.names.is_modules(from) => return None,
+            Kind::Value => {
+                let above = self.paths.parent(from);
+                let named = match above.filter(|(_, label)| label.kind() == Kind::Namespace) {
+                    Some((above, _)) => {
+                        owner = self.graph.type_number(above)?;
+                        true
+                    }
+                    None => is_literal(&self.fan_out, from),
+                };
+                if named { self.names.key(from, label.place())?.get() } else { 0 }
+            }
+            // The variables of a closure lie in a tuple, and their names in its function.
+            Kind::Item => match self.paths.parent(from) {
+                Some((_, label)) if label.kind() == Kind::Field => return None,
+                _ => 0,
+            },
+            Kind::Attribute | Kind::Field => label.place(),
+            Kind::Member | Kind::Key => 0,
+            _ => return None,
+        };
+        let types = [own, before, owner];
+        Some(Sign { path, kind: label.kind(), inferred: label.is_inferred(), detail, types })
     }
 
     /// The event loop that has a node among what it will call, and what it has there.
@@ -324,6 +406,23 @@ impl<'t, 'n, 'm> Trie<'t, 'n, 'm> {
         self.known.insert((above, step), path);
         path
     }
+}
+
+/// Keys of the dict are told apart.
+fn is_literal(fan_out: &[u32], dict: Node) -> bool {
+    fan_out.get(dict as usize).is_none_or(|&count| count & !SEEN <= LITERAL_KEYS)
+}
+
+/// Instances are not called by names of their own, as classes and functions are.
+fn is_alike(known: &GraphType) -> bool {
+    let code = [
+        "builtins.function",
+        "builtins.method",
+        "builtins.coroutine",
+        "builtins.generator",
+        "builtins.async_generator",
+    ];
+    !known.class.flags.type_subclass() && !code.contains(&known.class.name())
 }
 
 /// The steps as one line, at most `depth` of them: the middle is left out.

@@ -6,7 +6,7 @@
 use super::Holding;
 use crate::attach::collect::Problem;
 use crate::cpython::Python;
-use crate::heap::graph::Node;
+use crate::heap::graph::{Graph, GraphType, Kind, Node};
 use crate::heap::traces::Traces;
 use crate::memory::Address;
 use crate::snapshot::holders::{CreationSite, Location};
@@ -31,6 +31,7 @@ pub(super) fn of(
     targets: &[Node],
 ) -> Result<(Vec<CreationSite>, Option<String>), Problem> {
     let traces = Traces::find(holding.python, runtime)?;
+    let has_summary = summaries(holding.graph);
     let mut sites: BTreeMap<(&str, Frames), u64> = BTreeMap::new();
     for &target in targets.iter().take(MAX_ASKED) {
         let address = holding.graph.address(target);
@@ -39,6 +40,9 @@ pub(super) fn of(
             let frames = site.into_iter().map(|(file, line)| (file, Some(line)));
             let frames = frames.take(MAX_FRAMES as usize).collect();
             *sites.entry(("tracemalloc", frames)).or_default() += 1;
+            continue;
+        }
+        if !has_summary(target) {
             continue;
         }
         let frames = match source_traceback(holding.python, address) {
@@ -63,6 +67,27 @@ pub(super) fn of(
     sites.sort_by_key(|site| Reverse(site.count));
     sites.truncate(MAX_SITES);
     Ok((sites, None))
+}
+
+/// Whether an object may have a `_source_traceback`: it or its dict refers to what is made like a
+/// list, and is none.
+fn summaries(graph: &Graph) -> impl Fn(Node) -> bool {
+    let is_summary = |known: &GraphType| {
+        known.class.flags.list_subclass() && known.class.name() != "builtins.list"
+    };
+    let types: Vec<bool> = graph.types().iter().map(is_summary).collect();
+    let any = types.contains(&true);
+    move |object| {
+        let is_summary = |to: Node| {
+            let number = graph.type_number(to).map(|number| number as usize);
+            number.and_then(|number| types.get(number)) == Some(&true)
+        };
+        any && graph.references(object).any(|(to, label)| {
+            is_summary(to)
+                || label.kind() == Kind::Namespace
+                    && graph.targets(to).iter().any(|&value| is_summary(value))
+        })
+    }
 }
 
 /// `_source_traceback`: a `traceback.StackSummary`, outermost frame first.
