@@ -14,7 +14,7 @@ use super::sections::ColumnError;
 /// Contexts are counted in a table of two to this; those that share a place learn together.
 const TABLE: u32 = 20;
 /// How many bits a context remembers, about.
-const MEMORY: u32 = 40;
+const MEMORY: u32 = 24;
 /// No bit is less likely than so many of 65,536, so that none is free ([`MOST_BITS`]).
 const LEAST: u32 = 256;
 /// A byte never says more bits than this: 8 of log2(65536 / (65536 - LEAST)).

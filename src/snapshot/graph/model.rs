@@ -236,7 +236,7 @@ impl Model {
 
         let guess = self.classes.get(&(above, step)).copied().unwrap_or(NONE);
         let class = match () {
-            () if coder.bit(context(Of::Class, guess, 0), guess == told.class)? => guess,
+            () if coder.bit(context(Of::Class, guess, common), guess == told.class)? => guess,
             () if coder
                 .bit(context(Of::ClassBefore, last_class, 0), last_class == told.class)? =>
             {
@@ -254,17 +254,18 @@ impl Model {
         let children = coder.number(context(Of::Children, class, common), told.children)?;
         let few = children.min(20) as u32;
         let length = told.length.wrapping_add(1);
-        let length = coder.number(context(Of::Length, class, few), length)?.wrapping_sub(1);
+        let length = coder
+            .number(mix(context(Of::Length, class, few), common.into()), length)?
+            .wrapping_sub(1);
         let alike = match length {
             u64::MAX => mix(context(Of::Size, class, step), above.into()),
             _ => mix(context(Of::Size, class, NONE), length),
         };
         let guess = self.sizes.get(&alike).copied().unwrap_or(0);
-        let has_length = u32::from(length != u64::MAX);
-        let same = coder.bit(context(Of::Size, class, has_length), guess == told.size)?;
+        let same = coder.bit(context(Of::Size, class, common), guess == told.size)?;
         let size = match same {
             true => guess,
-            false => coder.number(context(Of::SizeNumber, class, 0), told.size)?,
+            false => coder.number(context(Of::SizeNumber, class, common), told.size)?,
         };
         self.sizes.insert(alike, size);
         let address = self.places.address(coder, class, size, told.address, shift)?;

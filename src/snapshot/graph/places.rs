@@ -57,7 +57,7 @@ impl Places {
         let pages = self.pages.entry(kind).or_default();
         let rank = pages.iter().position(|&(known, _)| known == page);
         let rank = rank.map_or(0, |rank| rank as u64 + 1);
-        let rank = coder.number(mix(RANK, of_class), rank)?;
+        let rank = coder.number(mix(RANK, of_kind), rank)?;
         let (page, place) = match rank.checked_sub(1) {
             Some(rank) => {
                 let rank = usize::try_from(rank).ok().filter(|&rank| rank < pages.len());

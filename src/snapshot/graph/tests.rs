@@ -3,8 +3,10 @@
 use super::answer::{Selected, Show};
 use super::compare::compare;
 use super::{NONE, SECTION, StoredGraph, StoredOwner, StoredPath, StoredStep, StoredType};
+use crate::snapshot::file::SnapshotFile;
 use crate::snapshot::holders::Owner;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// A module with a list of so many things of 64 bytes, each with a name of 50 that nothing else
 /// holds, and a class that all of them know.
@@ -99,6 +101,19 @@ fn a_graph_reads_back_as_it_was() {
     let sections = service(10_000).sections().unwrap();
     let bytes: usize = sections.iter().map(|(_, text)| text.len()).sum();
     assert!(bytes < 20_000 / 4, "{bytes}");
+}
+
+#[test]
+fn a_graph_of_the_first_version_stays_readable() {
+    // As the first version wrote it; not to be made again.
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/graph-1.pysnap");
+    let graph = SnapshotFile::open(&path).unwrap().graph().unwrap().unwrap();
+    let now = service(40);
+    assert_eq!((&graph.nodes.address, &graph.nodes.size), (&now.nodes.address, &now.nodes.size));
+    assert_eq!((&graph.paths, &graph.steps), (&now.paths, &now.steps));
+    assert_eq!(things(&graph), things(&now));
+    // Written again, it is what it was.
+    assert_eq!(StoredGraph::from_sections(&parts(&graph)).unwrap(), graph);
 }
 
 #[test]
