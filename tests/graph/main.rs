@@ -8,5 +8,6 @@ mod support;
 mod damage;
 mod edges;
 mod export;
+mod oddly;
 mod wakers;
 mod why;

@@ -196,8 +196,15 @@ impl Plan {
                 vec![structs.weakref.referent.end() as u32]
             }
             "builtins.type" => type_words(python),
-            // Its links to the items before and behind are borrowed.
-            "functools._lru_list_elem" => word_range(head + 24, end),
+            // Their links to the items before and behind are borrowed (Modules/_functoolsmodule.c).
+            "functools._lru_list_elem" | "functools._lru_cache_wrapper" => {
+                word_range(head + 24, end)
+            }
+            // Behind name and default it remembers a value that a context holds
+            // (Include/internal/pycore_context.h).
+            "_contextvars.ContextVar" => word_range(head, head + 16),
+            // The dict of a thread's attributes is borrowed (Modules/_threadmodule.c).
+            "_thread._localdummy" => word_range(head + 8, end),
             "builtins.frame" => frame_words(python, end),
             "builtins.code" => code_words(python),
             _ => word_range(from, end),
