@@ -103,7 +103,7 @@ impl Interval {
     const ALL: Self = Self { low: 0, high: u32::MAX };
 
     fn middle(&self, one: u32) -> u32 {
-        self.low + (u64::from(self.high - self.low) * u64::from(one) >> 16) as u32
+        self.low + ((u64::from(self.high - self.low) * u64::from(one)) >> 16) as u32
     }
 
     fn keep(&mut self, middle: u32, bit: bool) {

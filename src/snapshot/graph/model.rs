@@ -302,7 +302,7 @@ fn path(
     let mut base = parent.path;
     let elsewhere = !names.goes_on_from(wanted, base);
     if coder.bit(context(Of::Elsewhere, above, 0), elsewhere)? {
-        base = names.from_root(coder, wanted)?;
+        base = names.code_base(coder, wanted)?;
     }
     let step = names.step(coder, (above, parent.last_step), base, wanted)?;
     Ok((names.path(base, step, wanted)?, step))

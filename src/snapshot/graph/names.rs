@@ -122,7 +122,7 @@ impl<'s> Names<'s> {
     }
 
     /// Codes the path that the wanted one goes on from, by all its steps.
-    pub(super) fn from_root(
+    pub(super) fn code_base(
         &mut self,
         coder: &mut impl Coder,
         wanted: Wanted,
