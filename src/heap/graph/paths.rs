@@ -406,9 +406,8 @@ mod tests {
     const KINDS: [Kind; 5] = [Kind::Namespace, Kind::Item, Kind::Local, Kind::Key, Kind::Type];
 
     fn graph(count: u32, edges: &[(u32, u32, usize)]) -> Graph {
-        let mut graph = Graph::default();
-        graph.classes = vec![NO_TYPE; count as usize];
-        graph.rows.push(0);
+        let classes = vec![NO_TYPE; count as usize];
+        let mut graph = Graph { classes, rows: vec![0], ..Graph::default() };
         for node in 0..count {
             for &(_, to, kind) in edges.iter().filter(|edge| edge.0 == node) {
                 graph.targets.push(to);
