@@ -93,17 +93,15 @@ impl Traces {
         if self.output.is_none() && self.page.is_none() {
             // Both at once, while the target waits.
             let (results, problem) = held.call_all(&[make_file(prepared), map_memory(needed)]);
-            let mut results = results.into_iter();
-            if let Some(fd) = results.next() {
+            // Noted before anything can go wrong, so that it is removed.
+            self.page = results.get(1).map(|at| (at.cast_unsigned(), needed));
+            if let Some(&fd) = results.first() {
                 self.output = Some(open_file(held, fd)?);
-            }
-            if let Some(at) = results.next() {
-                self.page = Some((at.cast_unsigned(), needed));
+                self.begin_file(held, prepared)?;
             }
             if let Some(problem) = problem {
                 return Err(problem.into());
             }
-            self.begin_file(held, prepared)?;
         }
         let output = self.output_file(held, prepared)?;
         let spare = self.source.as_ref().map(|(file, _)| *file);
