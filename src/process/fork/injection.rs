@@ -18,20 +18,17 @@ use super::gadgets::Gadgets;
 use super::memory::TaskMemory;
 use super::steps;
 use crate::process::Hold;
-use crate::process::stop::{StopEvent, next_stop, swallow_stop};
+use crate::process::stop::{Alarm, StopEvent, next_stop, swallow_stop, wait_for_stop};
 use crate::process::tasks::task_stat;
 
 /// Stops that a thread may make on its way before we give up.
 const MOST_STOPS: usize = 12;
-/// How long to wait for a stop without giving up the processor: the next stop is mostly some
-/// microseconds away. Giving it up without sleeping (`sched_yield`) would put us behind
-/// everything else that runs on a busy machine.
-const SPINNING: Duration = Duration::from_micros(30);
-const NAP: Duration = Duration::from_micros(20);
-const LONGEST_NAP: Duration = Duration::from_micros(200);
+/// Between two looks for a stop when no alarm can be had.
+const NAP: Duration = Duration::from_micros(50);
 /// How often to look whether the thread still lives.
 const LOOK: Duration = Duration::from_millis(2);
-/// More than any processor's XSAVE area.
+/// Room for a processor's XSAVE area: with AVX-512, and more than any.
+const USUAL_XSTATE: usize = 4 << 10;
 const LARGEST_XSTATE: usize = 64 << 10;
 /// Not in the headers that `libc` knows (include/uapi/linux/elf.h).
 const NT_X86_XSTATE: libc::c_int = 0x202;
@@ -294,30 +291,26 @@ impl Injection {
 
 /// Waits for a tracee's next stop.
 pub(super) fn wait(tid: i32, until: Instant) -> Result<StopEvent, Problem> {
-    let begin = Instant::now();
-    let mut next_look = begin + LOOK;
-    let mut nap = NAP;
+    let alarm = Alarm::every(LOOK);
+    let mut next_look = Instant::now() + LOOK;
     loop {
-        match next_stop(tid) {
+        // Asleep, where something wakes us.
+        let stop = if alarm.is_ok() { wait_for_stop(tid) } else { next_stop(tid) };
+        match stop {
             Ok(Some(stop)) => return Ok(stop),
-            Ok(None) | Err(Errno::EINTR) => {}
+            Ok(None) => std::thread::sleep(NAP),
+            Err(Errno::EINTR) => {}
             Err(_) => return Err(Problem::Gone),
         }
         let now = Instant::now();
+        if now >= until {
+            return Err(Problem::Late);
+        }
         if now >= next_look {
             if task_stat(tid, tid).is_none_or(|stat| stat.has_ended()) {
                 return Err(Problem::Gone);
             }
             next_look = now + LOOK;
-        }
-        if now >= until {
-            return Err(Problem::Late);
-        }
-        if now < begin + SPINNING {
-            std::hint::spin_loop();
-        } else {
-            std::thread::sleep(nap);
-            nap = (nap * 5 / 4).min(LONGEST_NAP);
         }
     }
 }
@@ -354,7 +347,13 @@ fn set_signal_mask(tid: i32, mask: u64) -> Result<(), Errno> {
 
 /// The floating-point and vector state of a thread.
 pub(in crate::process) fn xstate(tid: i32) -> Option<Vec<u8>> {
-    let mut state = vec![0_u8; LARGEST_XSTATE];
+    let usual = xstate_within(tid, USUAL_XSTATE)?;
+    // The kernel fills the room that there is, and does not say what is missing.
+    if usual.len() < USUAL_XSTATE { Some(usual) } else { xstate_within(tid, LARGEST_XSTATE) }
+}
+
+fn xstate_within(tid: i32, room: usize) -> Option<Vec<u8>> {
+    let mut state = vec![0_u8; room];
     let mut iov = libc::iovec { iov_base: state.as_mut_ptr().cast(), iov_len: state.len() };
     // SAFETY: the vector has the length that the kernel is told, and lives for the call.
     let done = unsafe { libc::ptrace(libc::PTRACE_GETREGSET, tid, NT_X86_XSTATE, &raw mut iov) };

@@ -121,6 +121,7 @@ impl<'p> Stopped<'p> {
             Err(_) => (Err(failed().into()), Instant::now()),
         };
         let pause = Pause {
+            since: Some(handed.since),
             total: released.saturating_duration_since(handed.since),
             until_all_stopped: handed.until_all_stopped,
             release: released.saturating_duration_since(asked),

@@ -147,6 +147,7 @@ impl Process {
             match stopped {
                 Ok(held) => {
                     let pause = Pause {
+                        since: Some(held.since),
                         total: released.saturating_duration_since(held.since),
                         until_all_stopped: held.until_all_stopped,
                         release: released.saturating_duration_since(asked),

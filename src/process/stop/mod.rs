@@ -10,9 +10,11 @@
 //! If we hang, or are stopped ourselves, [`watchdog`] ends us at the hard deadline, and the
 //! kernel lets the target run; the same happens when we are killed.
 
+mod alarm;
 mod error;
 mod priority;
 mod thread;
+mod timer;
 mod tracer;
 mod watchdog;
 
@@ -22,10 +24,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::Process;
+pub(in crate::process) use alarm::Alarm;
 pub(in crate::process) use priority::Hurry;
 pub(in crate::process) use thread::TracerThread;
 use tracer::Held;
-pub(in crate::process) use tracer::{StopEvent, Tracer, next_stop, swallow_stop};
+pub(in crate::process) use tracer::{StopEvent, Tracer, next_stop, swallow_stop, wait_for_stop};
 
 /// How long a stop may take.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +49,8 @@ impl Default for StopOptions {
 /// What the target's pause really was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pause {
+    /// When the first thread was interrupted; `None` when nothing was held.
+    pub since: Option<Instant>,
     /// From before the first interrupt until after the last release.
     pub total: Duration,
     /// From before the first interrupt until every thread stood still.
@@ -60,7 +65,7 @@ impl Pause {
     /// Nothing was held.
     pub(in crate::process) fn none() -> Self {
         let zero = Duration::ZERO;
-        Self { total: zero, until_all_stopped: zero, release: zero, threads: 0 }
+        Self { since: None, total: zero, until_all_stopped: zero, release: zero, threads: 0 }
     }
 }
 
@@ -229,6 +234,7 @@ impl<'p> Stopped<'p> {
         // Without an answer the thread's end was the release, and it has ended.
         let at = released.map_or_else(Instant::now, |released| released.at);
         Pause {
+            since: Some(self.held.since),
             total: at.saturating_duration_since(self.held.since),
             until_all_stopped: self.held.until_all_stopped,
             release: at.saturating_duration_since(asked),

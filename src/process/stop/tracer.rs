@@ -330,12 +330,22 @@ pub(in crate::process) enum StopEvent {
 
 /// The stop that a tracee of this thread is in, after it was made to run. Never waits.
 pub(in crate::process) fn next_stop(tid: i32) -> Result<Option<StopEvent>, Errno> {
+    look_at_stop(tid, libc::WNOHANG)
+}
+
+/// Waits for the next stop of a tracee of this thread that was made to run; until a signal for this
+/// thread, which is EINTR.
+pub(in crate::process) fn wait_for_stop(tid: i32) -> Result<Option<StopEvent>, Errno> {
+    look_at_stop(tid, 0)
+}
+
+fn look_at_stop(tid: i32, how: libc::c_int) -> Result<Option<StopEvent>, Errno> {
     let Ok(id) = libc::id_t::try_from(tid) else { return Err(Errno::ESRCH) };
     // SAFETY: all-zero bytes are a valid siginfo_t.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     // Looked at, not taken (`wait_task_stopped` in kernel/exit.c): a signal whose stop was taken
     // is lost when we die before we hand it back, for `ptrace_stop` then finds none to deliver.
-    let flags = libc::WSTOPPED | libc::WNOHANG | libc::__WALL | libc::WNOWAIT;
+    let flags = libc::WSTOPPED | libc::__WALL | libc::WNOWAIT | how;
     // SAFETY: the pointer is to a local that lives for the call.
     Errno::result(unsafe { libc::waitid(libc::P_PID, id, &raw mut info, flags) })?;
     // SAFETY: waitid leaves zeros or fills the fields of a child's signal.

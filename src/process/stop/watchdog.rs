@@ -10,7 +10,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use nix::errno::Errno;
+use super::timer::{Timer, set_handler};
 
 /// The exit code for a capture that is over its pause budget.
 const EXIT_OVER_BUDGET: libc::c_int = 5;
@@ -38,10 +38,12 @@ impl Watchdog {
         install_handler()?;
         let slot = Slot::take()?;
         let number = slot.0;
-        let kill = Timer::start(libc::SIGKILL, number, deadline)?;
+        let kill = Timer::for_process(libc::SIGKILL, number)?;
+        kill.start(deadline, Duration::ZERO)?;
         // Earlier by a tenth, at most by 100 ms, so that the message comes before the end.
         let margin = (deadline / 10).min(Duration::from_millis(100));
-        let exit = Timer::start(libc::SIGRTMIN(), number, deadline.saturating_sub(margin))?;
+        let exit = Timer::for_process(libc::SIGRTMIN(), number)?;
+        exit.start(deadline.saturating_sub(margin), Duration::ZERO)?;
         Ok(Self { _exit: exit, _kill: kill, _slot: slot })
     }
 }
@@ -75,46 +77,6 @@ fn slot(number: usize) -> &'static AtomicUsize {
     &ARMED[number % SLOTS]
 }
 
-/// A POSIX timer that sends a signal to our process once.
-#[derive(Debug)]
-struct Timer(libc::timer_t);
-
-impl Timer {
-    fn start(signal: libc::c_int, value: usize, after: Duration) -> io::Result<Self> {
-        // SAFETY: all-zero bytes are a valid sigevent.
-        let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
-        event.sigev_notify = libc::SIGEV_SIGNAL;
-        event.sigev_signo = signal;
-        event.sigev_value = libc::sigval { sival_ptr: value as *mut libc::c_void };
-        let mut id: libc::timer_t = std::ptr::null_mut();
-        // SAFETY: both pointers are to locals that live for the call.
-        Errno::result(unsafe {
-            libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut id)
-        })?;
-        let timer = Self(id);
-        let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // Zero would disarm the timer.
-        let after = after.max(Duration::from_nanos(1));
-        let when = libc::timespec {
-            tv_sec: i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(after.subsec_nanos()),
-        };
-        let setting = libc::itimerspec { it_interval: zero, it_value: when };
-        // SAFETY: the timer exists, the setting lives for the call, no old value is asked for.
-        Errno::result(unsafe {
-            libc::timer_settime(timer.0, 0, &raw const setting, std::ptr::null_mut())
-        })?;
-        Ok(timer)
-    }
-}
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        // SAFETY: the timer exists and is deleted once.
-        unsafe { libc::timer_delete(self.0) };
-    }
-}
-
 /// Only calls that are safe in a signal handler.
 extern "C" fn over_budget(
     _signal: libc::c_int,
@@ -136,18 +98,6 @@ extern "C" fn over_budget(
 fn install_handler() -> io::Result<()> {
     static INSTALLED: Once = Once::new();
     let mut result = Ok(());
-    INSTALLED.call_once(|| {
-        // SAFETY: all-zero bytes are a valid sigaction (no flags, empty mask).
-        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-        let handler: extern "C" fn(_, _, _) = over_budget;
-        action.sa_sigaction = handler as libc::sighandler_t;
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
-        // SAFETY: the action lives for the call, no old one is asked for.
-        result = Errno::result(unsafe {
-            libc::sigaction(libc::SIGRTMIN(), &raw const action, std::ptr::null_mut())
-        })
-        .map(drop)
-        .map_err(io::Error::from);
-    });
+    INSTALLED.call_once(|| result = set_handler(libc::SIGRTMIN(), over_budget, libc::SA_RESTART));
     result
 }
