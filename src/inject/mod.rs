@@ -16,6 +16,7 @@
 //! [`waiting`], [`ending`], and [`traces`] of what has to be removed.
 
 mod caller;
+mod compiled;
 mod ending;
 mod error;
 mod functions;
@@ -125,8 +126,10 @@ pub struct Outcome {
     pub ending: Ending,
     /// The variable `result` as JSON, or why there is none of it.
     pub result: Option<Result<serde_json::Value, String>>,
-    /// From our first look at the target to the script's first line.
+    /// From the first interrupt of the target to the script's first line.
     pub latency: Option<Duration>,
+    /// Of that, from when the target was released with the request.
+    pub pickup: Option<Duration>,
     /// From its first line to its end.
     pub runtime: Option<Duration>,
     /// How long the target stood still for it, in all.

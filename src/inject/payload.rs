@@ -1,18 +1,21 @@
-//! The texts that run in the target: the script, wrapped so that nothing of it reaches the
-//! program but what it does on purpose.
+//! What runs in the target: the script, wrapped so that nothing of it reaches the program but what
+//! it does on purpose.
 //!
-//! A short text ([`first`]) is what the interpreter is given. The memory file begins with the
-//! rest of the wrapper and the script itself ([`Texts`]); behind them come the records
-//! ([`super::records`]): output, exception, result. The script is compiled by the target's own
-//! compiler and runs in a fresh namespace; then everything is put back and the memory files are
-//! closed.
+//! A short statement ([`Texts::statement`]) is what the interpreter is given. The memory file holds
+//! what it loads: the two halves of the wrapper ([`Compiled`], and their sources for an interpreter
+//! with other bytecode), and the script. Behind them come the records ([`super::records`]): output,
+//! exception, result. The script is compiled by the target's own compiler and runs in a fresh
+//! namespace; then everything is put back and the memory files are closed.
 
-use std::fmt::{Display, Write};
+use std::fmt::Write;
 
 use super::Script;
+use super::compiled::Compiled;
 
 const WRAPPER: &str = include_str!("scripts/wrapper.py");
 const REST: &str = include_str!("scripts/wrapper_rest.py");
+/// The module that has the magic number of the bytecode, whose own name for itself is as old as 3.5.
+const BOOTSTRAP: &str = "__import__('_frozen_importlib_external')";
 
 /// A memory file of ours in the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +30,7 @@ pub(super) struct MemoryFile {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Setting {
     pub(super) output: MemoryFile,
-    /// The file that the first text itself lies in, to be closed by it.
+    /// The file that the statement itself lies in, to be closed by it.
     pub(super) source: Option<MemoryFile>,
     /// The target, in its own PID namespace: a forked child must not run the script again.
     pub(super) pid: i32,
@@ -38,29 +41,35 @@ pub(super) struct Setting {
 /// What does not depend on the target, made before it is stopped.
 #[derive(Debug)]
 pub(super) struct Texts {
-    /// The start of the memory file.
+    /// The start of the memory file: the parts that [`Self::ends`] tells apart.
     file: Vec<u8>,
-    /// The first text, to be filled in with what the target decides and the user has given.
-    first: String,
+    /// Where they end: both halves of the wrapper compiled, both as sources, the script.
+    ends: [usize; 5],
+    magic: Option<[u8; 4]>,
+    /// Literals.
     name: String,
     argv: String,
     longest: u64,
 }
 
 impl Texts {
-    pub(super) fn new(script: &Script) -> Self {
-        let mut file = without_comments(REST).into_bytes();
-        let rest = file.len();
-        file.extend_from_slice(&script.source);
+    /// For an interpreter with this bytecode; without, it compiles the wrapper itself.
+    pub(super) fn new(script: &Script, compiled: Option<Compiled>) -> Self {
+        let (core, rest) = compiled.map_or((&[][..], &[][..]), |it| (it.core, it.rest));
+        let mut file = Vec::new();
+        let parts = [core, rest, WRAPPER.as_bytes(), REST.as_bytes(), &script.source];
+        let ends = parts.map(|part| {
+            file.extend_from_slice(part);
+            file.len()
+        });
         let arguments: Vec<String> = script.arguments.iter().map(|text| literal(text)).collect();
         let argv = format!("[{}]", arguments.join(","));
-        let known: [(&str, &dyn Display); 2] = [("REST_LENGTH", &rest), ("RECORDS", &file.len())];
-        let first = fill(&without_comments(WRAPPER), &known);
-        let mut texts = Self { file, first, name: literal(&script.name), argv, longest: 0 };
+        let magic = compiled.map(|it| it.magic);
+        let mut texts = Self { file, ends, magic, name: literal(&script.name), argv, longest: 0 };
         let largest = MemoryFile { fd: i32::MIN, inode: u64::MAX };
         let setting =
             Setting { output: largest, source: Some(largest), pid: i32::MIN, room: u64::MAX };
-        texts.longest = statement(&texts.first(&setting)).len() as u64;
+        texts.longest = texts.statement(&setting).len() as u64;
         texts
     }
 
@@ -69,7 +78,7 @@ impl Texts {
         &self.file
     }
 
-    /// Bytes that the first text needs as a statement, whatever is filled in.
+    /// Most bytes of the statement, whatever is filled in.
     pub(super) fn longest_statement(&self) -> u64 {
         self.longest
     }
@@ -79,63 +88,31 @@ impl Texts {
         self.file.len() as u64
     }
 
-    /// The text that the interpreter is given, as that of a Python file.
-    pub(super) fn first(&self, setting: &Setting) -> String {
-        let Setting { output, source, pid, room } = setting;
+    /// The statement that the interpreter is given, as plain as can be, since it is compiled anew
+    /// each time. It does nothing in a child that was forked with it, nor when the program has
+    /// closed the descriptor; binds no name in `__main__`, and lets no exception out.
+    pub(super) fn statement(&self, setting: &Setting) -> String {
+        let Setting { output: MemoryFile { fd, inode }, source, pid, room } = setting;
         let spare = source.unwrap_or(MemoryFile { fd: -1, inode: 0 });
-        let (fd, inode) = (output.fd, output.inode);
-        let arguments = format!("({fd}, {inode}, {}, {}, {room})", spare.fd, spare.inode);
-        let names: [(&str, &dyn Display); 6] = [
-            ("ARGUMENTS", &arguments),
-            ("INODE", &inode),
-            ("PID", pid),
-            ("FD", &fd),
-            ("NAME", &self.name),
-            ("ARGV", &self.argv),
-        ];
-        fill(&self.first, &names)
+        let [core, rest, source, script, records] = self.ends;
+        let sources = format!("p.pread({fd},{},{rest})", source - rest);
+        let (compiled, code) = match self.magic {
+            Some(magic) => (
+                format!("{BOOTSTRAP}.MAGIC_NUMBER=={}", bytes_literal(&magic)),
+                format!("m.loads(p.pread({fd},{core},0))if c else {sources}"),
+            ),
+            None => ("False".to_owned(), sources),
+        };
+        let ends = format!("({core},{rest},{source},{script},{records})");
+        let spare = format!("({},{})", spare.fd, spare.inode);
+        let (name, argv) = (&self.name, &self.argv);
+        let given = format!("(p,m,c,{fd},{inode},{spare},{ends},{room},{name},{argv})");
+        let guard = format!("p.getpid()=={pid} and p.fstat({fd}).st_ino=={inode}");
+        format!(
+            "try:\n (lambda p,m,c:{guard} and exec({code},{{'given':{given}}}))\
+             (__import__('posix'),__import__('marshal'),{compiled})\nexcept:pass\n"
+        )
     }
-}
-
-/// The first text for `PyRun_SimpleString`, which runs it in `__main__`: binds no name there, and
-/// lets no exception out. Ends with NUL.
-pub(super) fn statement(first: &str) -> Vec<u8> {
-    let mut text = format!("try:\n exec({}, {{}})\nexcept: pass\n", literal(first));
-    text.push('\0');
-    text.into_bytes()
-}
-
-/// A text with words replaced, each where it stands alone; what is put in is not looked at again.
-fn fill(text: &str, words: &[(&str, &dyn Display)]) -> String {
-    let is_word = |one: char| one.is_ascii_uppercase() || one == '_';
-    let mut filled = String::with_capacity(text.len() + 256);
-    let mut rest = text;
-    while let Some(start) = rest.find(is_word) {
-        let (before, from) = rest.split_at(start);
-        let (word, after) = from.split_at(from.find(|one| !is_word(one)).unwrap_or(from.len()));
-        filled.push_str(before);
-        match words.iter().find(|(name, _)| *name == word) {
-            // Writing to a String cannot fail.
-            Some((_, value)) => drop(write!(filled, "{value}")),
-            None => filled.push_str(word),
-        }
-        rest = after;
-    }
-    filled + rest
-}
-
-/// The same program: every byte of it is read before the script's first line.
-fn without_comments(program: &str) -> String {
-    let is_comment = |line: &&str| line.trim_start().starts_with('#') || line.trim().is_empty();
-    let mut text = String::with_capacity(program.len());
-    for line in program.lines().filter(|line| !is_comment(line)) {
-        let code = line.trim_start();
-        // One space for each level.
-        text.extend(std::iter::repeat_n(' ', (line.len() - code.len()) / 4));
-        text.push_str(code);
-        text.push('\n');
-    }
-    text
 }
 
 /// A text literal of printable ASCII characters only.
@@ -156,6 +133,12 @@ fn literal(text: &str) -> String {
     quoted
 }
 
+/// A bytes literal.
+fn bytes_literal(bytes: &[u8]) -> String {
+    let escaped: String = bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+    format!("b'{escaped}'")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,34 +149,31 @@ mod tests {
         assert_eq!(literal("a'b\\\n\0ä"), r"'a\'b\\\n\U00000000\U000000e4'");
     }
 
-    #[test]
-    fn every_word_of_the_wrapper_is_filled_in() {
-        let script = Script {
-            name: "FD".to_owned(),
-            source: Vec::new(),
-            arguments: vec!["NAME".to_owned(), "PID".to_owned()],
-        };
+    fn texts(script: &Script) -> [String; 2] {
         let output = MemoryFile { fd: 7, inode: 9 };
         let setting = Setting { output, source: None, pid: 17, room: 2 };
-        let first = Texts::new(&script).first(&setting);
-        assert!(first.contains("['NAME','PID']") && first.contains("'FD'"), "{first}");
-        assert!(first.contains("posix.getpid() == 17 and posix.fstat(7).st_ino == 9"), "{first}");
-        for word in ["ARGUMENTS", "RECORDS", "REST_LENGTH", "INODE", "ARGV", "#"] {
-            assert!(!first.contains(word), "{word}: {first}");
+        [Compiled::of(11), None].map(|compiled| Texts::new(script, compiled).statement(&setting))
+    }
+
+    #[test]
+    fn a_statement_is_sure_of_its_process_and_file() {
+        let script =
+            Script { name: "x".to_owned(), source: Vec::new(), arguments: vec!["PID".to_owned()] };
+        for text in texts(&script) {
+            let guard = ":p.getpid()==17 and p.fstat(7).st_ino==9 and exec(";
+            assert!(text.contains(guard) && text.contains(",'x',['PID'])"), "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn a_statement_is_one_c_string_of_ascii(bytes: Vec<u8>, name: String, argument: String) {
+        fn a_statement_is_three_lines_of_ascii(bytes: Vec<u8>, name: String, argument: String) {
             let script = Script { name, source: bytes, arguments: vec![argument] };
-            let output = MemoryFile { fd: 7, inode: 9 };
-            let setting = Setting { output, source: None, pid: 1, room: 2 };
-            let text = statement(&Texts::new(&script).first(&setting));
-            let (last, rest) = text.split_last().unwrap();
-            prop_assert_eq!(*last, 0);
-            prop_assert!(rest.iter().all(|byte| (b' '..=b'~').contains(byte) || *byte == b'\n'));
-            prop_assert_eq!(rest.iter().filter(|&&byte| byte == b'\n').count(), 3);
+            for text in texts(&script) {
+                let text = text.as_bytes();
+                prop_assert!(text.iter().all(|byte| (b' '..=b'~').contains(byte) || *byte == b'\n'));
+                prop_assert_eq!(text.iter().filter(|&&byte| byte == b'\n').count(), 3);
+            }
         }
     }
 }

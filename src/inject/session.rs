@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::caller::Code;
+use super::compiled::Compiled;
 use super::functions::Functions;
 use super::payload::Texts;
 use super::placing::{deliver, look, situation};
@@ -82,9 +83,8 @@ pub fn run(
     let asked = Instant::now();
     let prepared = Arc::new(Prepared::new(target, script, options)?);
     let mut session = Session::new(target.process(), prepared);
-    let begin = monotonic_ns();
     let first = session.patiently(deliver)?;
-    let outcome = session.wait(first, begin, asked + options.timeout, sink);
+    let outcome = session.wait(first, asked + options.timeout, sink);
     let left_behind = session.clean();
     outcome.map(|outcome| Outcome { left_behind, pause: session.pause, ..outcome })
 }
@@ -101,7 +101,7 @@ impl Prepared {
             functions,
             code: Code::new(&maps, target.module()),
             plan,
-            texts: Texts::new(script),
+            texts: Texts::new(script, Compiled::of(target.layout().version.minor)),
             options,
             pid_inside: process.inner_id()?,
         })
@@ -113,11 +113,21 @@ pub(super) struct Session<'p> {
     pub(super) prepared: Arc<Prepared>,
     pub(super) traces: Traces,
     pub(super) pause: Duration,
+    pub(super) began: Option<Began>,
+}
+
+/// The beginning, on the clock of `time.monotonic_ns()`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Began {
+    /// When the first thread was interrupted for the first time.
+    pub(super) interrupted: u64,
+    /// When the target was last released.
+    pub(super) released: u64,
 }
 
 impl<'p> Session<'p> {
     fn new(process: &'p Process, prepared: Arc<Prepared>) -> Self {
-        Self { process, prepared, traces: Traces::default(), pause: Duration::ZERO }
+        Self { process, prepared, traces: Traces::default(), pause: Duration::ZERO, began: None }
     }
 
     /// Does something while the target is held.
@@ -134,6 +144,11 @@ impl<'p> Session<'p> {
             job(held, &prepared, &mut traces)
         });
         self.pause += pause.total;
+        if let Some(since) = pause.since {
+            let interrupted = monotonic_ns(since);
+            let began = self.began.get_or_insert(Began { interrupted, released: interrupted });
+            began.released = monotonic_ns(since + pause.total);
+        }
         self.traces = std::mem::take(&mut *traces.lock().unwrap_or_else(PoisonError::into_inner));
         answer?
     }
@@ -165,11 +180,9 @@ impl<'p> Session<'p> {
     }
 }
 
-/// The clock of `time.monotonic_ns()`.
-fn monotonic_ns() -> u64 {
-    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
-    now.map_or(0, |now| {
-        let now = Duration::from(now);
-        u64::try_from(now.as_nanos()).unwrap_or(0)
-    })
+/// A moment on the clock of `time.monotonic_ns()`.
+fn monotonic_ns(moment: Instant) -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map(Duration::from);
+    let then = now.unwrap_or_default().saturating_sub(moment.elapsed());
+    u64::try_from(then.as_nanos()).unwrap_or(0)
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::{Duration, Instant};
 
 use super::ExecError;
-use super::payload::{MemoryFile, Setting, statement};
+use super::payload::{MemoryFile, Setting};
 use super::records::{Reader, Record};
 use super::request::Request;
 use super::ring::{Ring, Ticket};
@@ -75,7 +75,7 @@ impl Traces {
             Some(source) => source,
             None => memory_file(held, prepared)?,
         };
-        let text = prepared.texts.first(&setting(prepared, output, Some(file)));
+        let text = prepared.texts.statement(&setting(prepared, output, Some(file)));
         let written = ours.write_all_at(text.as_bytes(), 0);
         self.source = Some((file, ours));
         written.map_err(|source| ExecError::File { pid: held.pid(), source })?;
@@ -89,7 +89,8 @@ impl Traces {
         prepared: &Prepared,
     ) -> Result<u64, ExecError> {
         let pid = held.pid();
-        let needed = prepared.texts.longest_statement().next_multiple_of(PAGE);
+        // With the NUL behind it.
+        let needed = (prepared.texts.longest_statement() + 1).next_multiple_of(PAGE);
         if self.output.is_none() && self.page.is_none() {
             // Both at once, while the target waits.
             let (results, problem) = held.call_all(&[make_file(prepared), map_memory(needed)]);
@@ -105,7 +106,8 @@ impl Traces {
         }
         let output = self.output_file(held, prepared)?;
         let spare = self.source.as_ref().map(|(file, _)| *file);
-        let text = statement(&prepared.texts.first(&setting(prepared, output, spare)));
+        let mut text = prepared.texts.statement(&setting(prepared, output, spare));
+        text.push('\0');
         let at = match self.page {
             Some((at, _)) => at,
             None => {
@@ -118,7 +120,7 @@ impl Traces {
             let source = io::ErrorKind::FileTooLarge.into();
             return Err(ExecError::File { pid, source });
         }
-        held.write(at, &text)?;
+        held.write(at, text.as_bytes())?;
         Ok(at)
     }
 

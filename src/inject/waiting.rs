@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::placing::{Look, Taken, deliver_again, situation, withdraw};
 use super::records::Record;
-use super::session::{Piece, Session};
+use super::session::{Began, Piece, Session};
 use super::{Ending, ExecError, Outcome};
 use crate::process::reached;
 
@@ -29,7 +29,6 @@ impl Session<'_> {
     pub(super) fn wait(
         &mut self,
         first: Look,
-        begin: u64,
         deadline: Instant,
         sink: &mut dyn FnMut(Piece<'_>) -> io::Result<()>,
     ) -> Result<Outcome, ExecError> {
@@ -45,6 +44,7 @@ impl Session<'_> {
             ending: Ending::Done,
             result: None,
             latency: None,
+            pickup: None,
             runtime: None,
             pause: Duration::ZERO,
             cut: false,
@@ -75,7 +75,7 @@ impl Session<'_> {
                     // Nobody reads it any more; the script goes on to its end.
                     sink_works = sink(piece).is_ok();
                 }
-                news.take(record, begin, &mut outcome);
+                news.take(record, self.began, &mut outcome);
             }
             if news.finished {
                 reached("finished");
@@ -214,7 +214,7 @@ struct News {
 }
 
 impl News {
-    fn take(&mut self, record: Record, asked: u64, outcome: &mut Outcome) {
+    fn take(&mut self, record: Record, began: Option<Began>, outcome: &mut Outcome) {
         if !self.seen {
             reached("begun");
         }
@@ -222,7 +222,9 @@ impl News {
         match record {
             Record::Begun(at) => {
                 self.begun = Some(at);
-                outcome.latency = at.checked_sub(asked).map(Duration::from_nanos);
+                let since = |then: Option<u64>| Some(Duration::from_nanos(at.checked_sub(then?)?));
+                outcome.latency = since(began.map(|began| began.interrupted));
+                outcome.pickup = since(began.map(|began| began.released));
             }
             Record::Ended(at) => {
                 let begun = self.begun.and_then(|begun| at.checked_sub(begun));

@@ -37,8 +37,10 @@ pub struct ExecDocument {
     pub result: Option<Value>,
     /// Why there is no `result` though the script has set it.
     pub result_error: Option<String>,
-    /// From the first look at the process to the script's first line.
+    /// From the first interrupt of the process to the script's first line.
     pub latency_ms: Option<f64>,
+    /// Of that, from when the process was released with the request.
+    pub pickup_ms: Option<f64>,
     /// From its first line to its end.
     pub runtime_ms: Option<f64>,
     /// How long the process stood still for it.

@@ -12,6 +12,7 @@
 mod support;
 
 mod builtin;
+mod compiled;
 mod deaths;
 mod harm;
 mod hostile;

@@ -1,13 +1,12 @@
-# The part of the wrapper that is compiled when a script prints, and after its last line.
+# The part of the wrapper that is loaded when a script prints, and after its last line; `core` is the namespace of the first.
 def make(core):
-    import posix, sys
+    import posix
     from _thread import get_ident
 
-    fd, inode, spare, spare_inode, room = ARGS
-    me, real = core["me"], core["real"]
+    fd, inode, spare, me, real = (core[name] for name in ("fd", "inode", "spare", "me", "real"))
     # Behind the record of the beginning, where there is one.
     posix.lseek(fd, 0, 2)
-    left = [room]
+    left = [core["room"]]
 
     def emit(kind, data):
         if posix.fstat(fd).st_ino != inode:
@@ -90,7 +89,7 @@ def make(core):
                 tell_result(core["space"]["result"])
         me[:] = []
         emit(b"F", b"")
-        for one, expected in ((spare, spare_inode), (fd, inode)):
+        for one, expected in (spare, (fd, inode)):
             try:
                 if one >= 0 and posix.fstat(one).st_ino == expected:
                     posix.close(one)

@@ -69,8 +69,9 @@ pub fn write_way(out: &mut dyn Write, document: &ExecDocument, way: &str) -> io:
     )?;
     writeln!(
         out,
-        "{DIM}first line after {}, ran {}, paused {:.2} ms{DIM:#}",
+        "{DIM}first line after {} ({} after the process went on), ran {}, paused {:.2} ms{DIM:#}",
         ms(document.latency_ms),
+        ms(document.pickup_ms),
         ms(document.runtime_ms),
         document.pause_ms,
     )
