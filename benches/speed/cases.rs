@@ -275,14 +275,14 @@ pub(crate) const ALL: &[Case] = &[
         "objects-1m",
         "census, 1,000,000 objects in order",
         ["--objects", "1000000"],
-        (7, 3),
+        (15, 7),
         None
     ),
     modes!(
         "objects-1m-aged",
         "census, 1,000,000 objects of an aged heap",
         ["--objects", "1000000", "--aged"],
-        (7, 3),
+        (15, 7),
         None
     ),
     modes!(
