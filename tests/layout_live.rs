@@ -603,7 +603,7 @@ fn damaged_memory_is_an_error_within_bounds() {
                 let target = Target { memory: &memory, ..*target };
                 let started = std::time::Instant::now();
                 refused += u32::from(resolve(&target, &runtimes[0]).is_err());
-                assert!(started.elapsed().as_secs() < 5, "{}", interpreter.name);
+                assert!(started.elapsed().as_secs() < 60, "{}", interpreter.name);
             }
             // Most seeds hit something that matters.
             assert!(refused > 4, "{}: {refused}", interpreter.name);

@@ -225,7 +225,8 @@ sys.stdin.read()
         let line = target.line();
         let (name, seconds) = line.split_once(' ').unwrap();
         let seconds: f64 = seconds.parse().unwrap();
-        assert!((1.49..1.65).contains(&seconds), "{name} took {seconds} s instead of 1.5");
+        // One that began anew at the last stop would take 2.5 s.
+        assert!((1.49..2.3).contains(&seconds), "{name} took {seconds} s instead of 1.5");
     }
     assert!(target.end().success());
 }
