@@ -30,6 +30,9 @@ const LONGEST_NAP: Duration = Duration::from_micros(500);
 /// as far as it is known; the rest is found once those stand still.
 const MOST_LISTINGS: usize = 16;
 
+/// Refusals without a tracer to be seen, after which it is our rights that are missing.
+const MOST_REFUSALS: u32 = 5;
+
 /// A process that stands still.
 #[derive(Debug)]
 pub(in crate::process) struct Held {
@@ -286,26 +289,33 @@ impl Tracee {
 
 /// Attaches to a thread without stopping it.
 fn seize(pid: i32, tid: i32) -> Result<State, StopError> {
-    let errno = match ptrace::seize(Pid::from_raw(tid), Options::empty()) {
-        Ok(()) => return Ok(State::Running),
-        Err(Errno::ESRCH) => return Ok(State::Ended),
-        Err(errno) => errno,
-    };
-    // EPERM has many reasons (`ptrace_attach` in kernel/ptrace.c): the thread has ended, it
-    // belongs to the kernel, it is traced, or we may not.
-    let Some(stat) = task_stat(pid, tid) else { return Ok(State::Ended) };
-    if stat.has_ended() {
-        return Ok(State::Ended);
+    let mut refusals = 0;
+    loop {
+        let errno = match ptrace::seize(Pid::from_raw(tid), Options::empty()) {
+            Ok(()) => return Ok(State::Running),
+            Err(Errno::ESRCH) => return Ok(State::Ended),
+            Err(errno) => errno,
+        };
+        // EPERM has many reasons (`ptrace_attach` in kernel/ptrace.c): the thread has ended, it
+        // belongs to the kernel, it is traced, or we may not.
+        let Some(stat) = task_stat(pid, tid) else { return Ok(State::Ended) };
+        if stat.has_ended() {
+            return Ok(State::Ended);
+        }
+        if stat.is_kernel_worker() {
+            return Ok(State::InKernel);
+        }
+        let status = read_bounded(&format!("/proc/{pid}/task/{tid}/status")).unwrap_or_default();
+        if let Some((tracer, name)) = tracer_of(&status) {
+            return Err(ProcessError::Traced { pid, tracer, name }.into());
+        }
+        // Whoever traced it may have let it go between the two looks.
+        refusals += 1;
+        if refusals == MOST_REFUSALS {
+            let what = format!("tracing its thread {tid} with ptrace");
+            return Err(ProcessError::from_io(pid, &what, io::Error::from(errno)).into());
+        }
     }
-    if stat.is_kernel_worker() {
-        return Ok(State::InKernel);
-    }
-    let status = read_bounded(&format!("/proc/{pid}/task/{tid}/status")).unwrap_or_default();
-    if let Some((tracer, name)) = tracer_of(&status) {
-        return Err(ProcessError::Traced { pid, tracer, name }.into());
-    }
-    let what = format!("tracing its thread {tid} with ptrace");
-    Err(ProcessError::from_io(pid, &what, io::Error::from(errno)).into())
 }
 
 /// The stop that a tracee that ran is in.
