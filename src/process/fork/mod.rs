@@ -16,6 +16,7 @@
 //! Relies on [`super::stop`] for holding the threads. One subject per file: [`refusal`],
 //! [`gadgets`], [`frame`], [`choice`] of a thread, [`injection`], [`child`], [`reap`].
 
+pub(super) mod alone;
 mod child;
 pub(super) mod choice;
 mod error;

@@ -7,30 +7,17 @@
 
 use std::time::{Duration, Instant};
 
-use super::choice::{choices, usable};
+use super::alone::{WITHIN, hold_one, try_threads};
 use super::frame::CHILD_EXIT_CODE;
 use super::gadgets::Gadgets;
 use super::injection::{Call, Injection};
-use super::{ForkError, steps};
+use super::steps;
 use crate::process::stat::status_field;
-use crate::process::stop::{Hurry, StopError, Tracer, TracerThread};
-use crate::process::{Hold, Process, StopOptions, read_bounded};
+use crate::process::stop::Tracer;
+use crate::process::{Hold, Process, read_bounded};
 
-/// Threads that are tried.
-const MOST_THREADS: usize = 8;
 /// Left-over children that are looked for and reaped at a time.
 const MOST_LEFT_OVER: usize = 64;
-/// How long one thread may take to stop, and to do it: on a busy machine its turn may be late.
-const WITHIN: Duration = Duration::from_secs(2);
-
-/// Whether any thread is good enough, and how long to wait before.
-const ATTEMPTS: [(bool, Duration); 5] = [
-    (false, Duration::ZERO),
-    (true, Duration::ZERO),
-    (true, Duration::from_millis(2)),
-    (true, Duration::from_millis(10)),
-    (true, Duration::from_millis(50)),
-];
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -52,58 +39,21 @@ pub(super) fn reap(
 ) -> Reaped {
     let mut reaped = Reaped::default();
     let mut left = children.to_vec();
-    let mut threads: Vec<i32> =
-        process.threads().unwrap_or_default().iter().map(|thread| thread.tid).collect();
-    threads.sort_by_key(|&tid| tid != first);
-    // A thread whose wait would end early if we died is taken when there is no other. A moment
-    // later, those that could not be used may be elsewhere.
-    for (any, pause) in ATTEMPTS {
-        std::thread::sleep(pause);
-        for &tid in threads.iter().take(MOST_THREADS) {
-            if left.is_empty() {
-                return reaped;
-            }
-            let Ok((pause, gone)) = reap_in(process, tid, gadgets, suspend_seccomp, any, &left)
-            else {
-                continue;
-            };
+    // What cannot be listed has ended, and its children with it.
+    let _ = try_threads(process, Some(first), |tid, any| {
+        let children = left.clone();
+        let held = hold_one(process, tid, any, move |tracer| {
+            wait_for_all(tracer, tid, gadgets, suspend_seccomp, &children)
+        });
+        if let Ok((gone, pause)) = held {
             reaped.pause += pause;
+            let gone = gone.unwrap_or_default();
             reaped.count += gone.len();
             left.retain(|child| !gone.contains(child));
         }
-    }
+        left.is_empty()
+    });
     reaped
-}
-
-/// In one thread: how long it was held, and which children are gone.
-fn reap_in(
-    process: &Process,
-    tid: i32,
-    gadgets: Gadgets,
-    suspend_seccomp: bool,
-    any: bool,
-    children: &[i32],
-) -> Result<(Duration, Vec<i32>), ForkError> {
-    process.check()?;
-    let options = StopOptions { stop_within: WITHIN, hard_deadline: WITHIN * 4 };
-    let pid = process.pid();
-    // A thread of its own, since what it attaches to is released by its end at the latest.
-    let children = children.to_vec();
-    let hurry = Hurry::begin();
-    let usual = hurry.as_ref().map(Hurry::usual);
-    let work = move || -> Result<(Duration, Vec<i32>), ForkError> {
-        let mut tracer = Tracer::new(pid, options, Some(tid), usual);
-        let held = tracer.stop_all();
-        let gone = if held.is_ok() && choices(&tracer).iter().any(|c| any || usable(c)) {
-            wait_for_all(&mut tracer, tid, gadgets, suspend_seccomp, &children)
-        } else {
-            Vec::new()
-        };
-        let released = tracer.release_all();
-        Ok((released.saturating_duration_since(held?.since), gone))
-    };
-    let thread = TracerThread::spawn(work).map_err(StopError::Thread)?;
-    thread.join().unwrap_or(Err(ForkError::NoThread { pid }))
 }
 
 /// Has a held thread wait for each child; those that are gone.

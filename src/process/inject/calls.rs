@@ -4,27 +4,17 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::super::fork::choice::{choices, usable};
+use super::super::fork::alone::{WITHIN, hold_one, try_threads};
+use super::super::fork::choice::choices;
 use super::super::fork::gadgets::Gadgets;
 use super::super::fork::injection::{Call, Injection, Problem};
 use super::super::fork::memory::TaskMemory;
-use super::super::stop::{Hurry, Tracer, TracerThread};
-use super::super::{Process, ProcessError, StopError, StopOptions};
+use super::super::stop::Tracer;
+use super::super::{Process, ProcessError};
 use super::{Held, InjectError, InjectPlan};
 
-/// How long one system call may take.
-const CALL_WITHIN: Duration = Duration::from_secs(2);
 /// Threads that are tried when one has too little stack.
 const MOST_THREADS: usize = 8;
-/// Waits between attempts to use a single thread.
-const ATTEMPTS: [(bool, Duration); 5] = [
-    (false, Duration::ZERO),
-    (true, Duration::ZERO),
-    (true, Duration::from_millis(2)),
-    (true, Duration::from_millis(10)),
-    (true, Duration::from_millis(50)),
-];
-
 /// A system call that the process is to run.
 #[derive(Debug, Clone, Copy)]
 pub struct RemoteCall {
@@ -81,60 +71,33 @@ impl Process {
         calls: &[RemoteCall],
     ) -> Result<Duration, InjectError> {
         let mut left = calls.to_vec();
+        if left.is_empty() {
+            return Ok(Duration::ZERO);
+        }
         let mut held = Duration::ZERO;
         let mut problem = InjectError::NoThread { pid: self.pid() };
-        for (any, pause) in ATTEMPTS {
-            std::thread::sleep(pause);
-            for thread in self.threads()?.iter().take(MOST_THREADS) {
-                if left.is_empty() {
-                    return Ok(held);
+        try_threads(self, None, |tid, any| {
+            let calls = left.clone();
+            match hold_one(self, tid, any, move |tracer| run_calls_in(tracer, tid, plan, &calls)) {
+                Ok((done, pause)) => {
+                    held += pause;
+                    left.drain(..done.unwrap_or(0).min(left.len()));
                 }
-                match self.run_calls_in(thread.tid, plan, any, &left) {
-                    Ok((time, done)) => {
-                        held += time;
-                        left.drain(..done.min(left.len()));
-                    }
-                    Err(error) => problem = error,
-                }
+                Err(error) => problem = error.into(),
             }
-        }
+            left.is_empty()
+        })?;
         if left.is_empty() { Ok(held) } else { Err(problem) }
     }
+}
 
-    /// In one thread: how long it was held, and how many of the calls were run.
-    fn run_calls_in(
-        &self,
-        tid: i32,
-        plan: InjectPlan,
-        any: bool,
-        calls: &[RemoteCall],
-    ) -> Result<(Duration, usize), InjectError> {
-        self.check()?;
-        let pid = self.pid();
-        let options =
-            StopOptions { stop_within: CALL_WITHIN, hard_deadline: CALL_WITHIN.saturating_mul(4) };
-        let calls = calls.to_vec();
-        // The tracer thread inherits it.
-        let hurry = Hurry::begin();
-        let usual = hurry.as_ref().map(Hurry::usual);
-        let work = move || -> Result<(Duration, usize), InjectError> {
-            let mut tracer = Tracer::new(pid, options, Some(tid), usual);
-            let held = tracer.stop_all();
-            let mut done = 0;
-            if held.is_ok() && choices(&tracer).iter().any(|choice| any || usable(choice)) {
-                for call in calls {
-                    match call_in(&mut tracer, &[tid], plan.gadgets, &[call]).1 {
-                        None | Some(InjectError::Refused { .. }) => done += 1,
-                        Some(_) => break,
-                    }
-                }
-            }
-            let released = tracer.release_all();
-            Ok((released.saturating_duration_since(held?.since), done))
-        };
-        let thread = TracerThread::spawn(work).map_err(StopError::Thread)?;
-        thread.join().unwrap_or(Err(InjectError::NoThread { pid }))
-    }
+/// Has a held thread run system calls: how many were run.
+fn run_calls_in(tracer: &mut Tracer, tid: i32, plan: InjectPlan, calls: &[RemoteCall]) -> usize {
+    let run = |call: &&RemoteCall| {
+        let problem = call_in(tracer, &[tid], plan.gadgets, &[**call]).1;
+        matches!(problem, None | Some(InjectError::Refused { .. }))
+    };
+    calls.iter().take_while(run).count()
 }
 
 /// Has the first of the threads that can be used run system calls, see [`Held::call_all`].
@@ -149,7 +112,7 @@ fn call_in(
         calls.iter().map(|&RemoteCall { number, args, .. }| Call { number, args }).collect();
     for &tid in threads {
         let Some(injection) = Injection::prepare(tid, gadgets) else { continue };
-        let outcome = injection.run_all(&plain, false, Instant::now() + CALL_WITHIN);
+        let outcome = injection.run_all(&plain, false, Instant::now() + WITHIN);
         tracer.has_moved(tid, outcome.hold);
         let mut results = outcome.answers;
         let problem = match outcome.done {
