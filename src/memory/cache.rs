@@ -15,6 +15,7 @@ use std::cell::RefCell;
 use memmap2::{Advice, MmapMut, MmapOptions};
 use rustc_hash::FxHashMap;
 
+use super::recent::Recent;
 use super::{Address, MemoryError, MemorySource, ReadStats, Result};
 use crate::process::Mapping;
 
@@ -61,8 +62,9 @@ struct State {
     dropped: usize,
     /// Bytes in all slabs.
     held: u64,
-    /// Blocks that were read from last.
-    recent: Recent,
+    /// Blocks that were read from last: the structs, tables and items that are read in turn lie in
+    /// different ones.
+    recent: Recent<Block, 64>,
     /// The range that was looked up last.
     range: Option<(u64, u64)>,
 }
@@ -76,7 +78,7 @@ struct Slab {
 }
 
 /// Where a block's bytes are, and which of its pages.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Block {
     slab: usize,
     offset: u64,
@@ -145,20 +147,20 @@ impl<S: MemorySource> BlockCache<S> {
         let pages = size.page_bits(from, from + buffer.len() as u64);
         let mut block = match state.recent.get(number) {
             Some(block) => block,
-            None => state.blocks.get(&number).copied().unwrap_or(Block::NONE),
+            None => state.blocks.get(&number).copied().unwrap_or(Block::default()),
         };
         if pages & !block.tried != 0 {
             // The pages of a read may lie in two mappings that touch.
             let mut page = at - at % PAGE;
             while page < at + buffer.len() as u64 {
-                block = state.blocks.get(&number).copied().unwrap_or(Block::NONE);
+                block = state.blocks.get(&number).copied().unwrap_or(Block::default());
                 let in_block = page - size.start(number);
                 if size.page_bits(in_block, in_block + 1) & !block.tried != 0 {
                     self.load(state, page)?;
                 }
                 page += PAGE;
             }
-            block = state.blocks.get(&number).copied().unwrap_or(Block::NONE);
+            block = state.blocks.get(&number).copied().unwrap_or(Block::default());
         }
         state.recent.put(number, block);
         if pages & !block.valid != 0 {
@@ -321,37 +323,6 @@ impl<S: MemorySource> MemorySource for BlockCache<S> {
     }
 }
 
-/// Some blocks at hand, by the last bits of their numbers: the structs, tables and items that are
-/// read in turn lie in different ones.
-#[derive(Debug)]
-struct Recent([(u64, Block); RECENT]);
-
-const RECENT: usize = 64;
-
-impl Default for Recent {
-    fn default() -> Self {
-        Self([(u64::MAX, Block::NONE); RECENT])
-    }
-}
-
-impl Recent {
-    #[inline]
-    fn get(&self, number: u64) -> Option<Block> {
-        let known = self.0.get(number as usize % RECENT).filter(|(known, _)| *known == number);
-        known.map(|&(_, block)| block)
-    }
-
-    fn put(&mut self, number: u64, block: Block) {
-        if let Some(slot) = self.0.get_mut(number as usize % RECENT) {
-            *slot = (number, block);
-        }
-    }
-}
-
-impl Block {
-    const NONE: Self = Self { slab: 0, offset: 0, valid: 0, tried: 0 };
-}
-
 impl BlockSize {
     const fn bytes(self) -> u64 {
         1 << self.shift
@@ -422,7 +393,7 @@ impl State {
         let slab_number = self.dropped + self.slabs.len() - 1;
         let Some(slab) = self.slabs.back_mut() else { return false };
         for number in number..number + count {
-            let block = Block { slab: slab_number, offset: slab.used, ..Block::NONE };
+            let block = Block { slab: slab_number, offset: slab.used, ..Block::default() };
             slab.used += size.bytes();
             slab.numbers.push(number);
             self.blocks.insert(number, block);

@@ -11,6 +11,7 @@ mod cache;
 mod copied;
 mod forked;
 mod live;
+mod recent;
 pub mod room;
 mod synthetic;
 
@@ -20,6 +21,7 @@ pub use cache::BlockCache;
 pub use copied::{CopiedMemory, CopyPlan, Coverage};
 pub use forked::ForkedMemory;
 pub use live::{LiveMemory, ReadRequest};
+pub use recent::Recent;
 pub use synthetic::SyntheticMemory;
 
 use thiserror::Error;

@@ -6,8 +6,8 @@
 //! of the slot in it. The nodes get their numbers at the end.
 
 use super::Node;
-use crate::memory::Address;
 use crate::memory::room::filled;
+use crate::memory::{Address, Recent};
 use rustc_hash::FxHashMap;
 
 /// A page and a slot in it, in 32 bits.
@@ -28,33 +28,6 @@ const MAX_PAGES: usize = 1 << (32 - SLOT_BITS);
 /// A bit for each slot of a page.
 type Bits = [u64; WORDS];
 
-/// Some regions, and where in the table their pages begin.
-#[derive(Debug)]
-struct Recent([(u64, usize); RECENT]);
-
-/// Regions kept at hand: heaps of less than 512 MiB are, mostly.
-const RECENT: usize = 256;
-
-impl Default for Recent {
-    fn default() -> Self {
-        Self([(u64::MAX, 0); RECENT])
-    }
-}
-
-impl Recent {
-    #[inline]
-    fn get(&self, region: u64) -> Option<usize> {
-        let known = self.0.get(region as usize % RECENT).filter(|(known, _)| *known == region);
-        known.map(|&(_, first)| first)
-    }
-
-    fn put(&mut self, region: u64, first: usize) {
-        if let Some(slot) = self.0.get_mut(region as usize % RECENT) {
-            *slot = (region, first);
-        }
-    }
-}
-
 /// Addresses, places and nodes.
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -62,8 +35,8 @@ pub(super) struct Index {
     regions: FxHashMap<u64, usize>,
     /// The numbers of pages, plus one.
     table: Vec<u32>,
-    /// Regions that were looked up last, by their last bits.
-    recent: Recent,
+    /// Regions that were looked up last: heaps of less than 512 MiB have no more, mostly.
+    recent: Recent<usize, 256>,
     /// The address of each page, in pages.
     pages: Vec<u64>,
     /// Slots that somebody asked for.
