@@ -1,16 +1,17 @@
 //! The document of who holds the objects that were asked for.
 
-use super::capture::{CaptureOptions, Reading, Subject};
+use super::capture::{CaptureOptions, Picture, Reading, Subject, View};
+use super::collect::Problem;
 use super::collect::holders::{self, Definition, Place, Question, Wanted};
 use super::documents::capture_info;
 use super::sources::Sources;
 use super::{AttachError, Target};
-use crate::heap::graph::Statistics;
+use crate::heap::graph::{Graph, Statistics};
 use crate::process::Process;
 use crate::resources::Catalog;
 use crate::snapshot::holders::{GraphInfo, HolderGroup, Owner};
 use crate::snapshot::overview::OverviewDocument;
-use crate::snapshot::{Coverage, VERSION, WhyDocument};
+use crate::snapshot::{CaptureInfo, Coverage, VERSION, WhyDocument};
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
@@ -35,7 +36,7 @@ impl Target {
     ) -> Result<WhyDocument, AttachError> {
         let begun = Instant::now();
         let by_state = matches!(wanted, Wanted::Resources { state: Some(_), .. });
-        let picture = self.picture(options, Subject::Heap, &mut |view| {
+        let picture = self.graph_picture(options, |view| {
             let states = if by_state { socket_states(&self.process) } else { None };
             let question = Question {
                 groups: show.groups,
@@ -43,20 +44,10 @@ impl Target {
                 runtime: Some(self.runtime),
                 socket_states: states.as_ref(),
             };
-            let (answer, info, graph) = holders::collect(
-                view.python,
-                self.runtime,
-                view.interpreters,
-                catalog,
-                wanted,
-                &question,
-            )?;
-            let consistent = graph.statistics.broken_lists == 0 && !graph.statistics.collecting;
-            Ok(Reading { consistent, value: (answer, info, graph.statistics) })
+            let (python, interpreters) = (view.python, view.interpreters);
+            holders::collect(python, self.runtime, interpreters, catalog, wanted, &question)
         })?;
-        let (_, info, statistics) = &picture.value;
-        let capture = capture_info(&picture, begun, coverage(info, statistics), Vec::new());
-        let (mut answer, info, _) = picture.value;
+        let (mut answer, graph, capture) = told(picture, begun);
         self.add_lines(answer.holders.groups.iter_mut().zip(&answer.places));
         Ok(WhyDocument {
             schema: WhyDocument::SCHEMA,
@@ -64,7 +55,7 @@ impl Target {
             process: self.process_info()?,
             capture,
             selector: selector.to_owned(),
-            graph: Some(info),
+            graph: Some(graph),
             holders: answer.holders,
             proven: answer.proven,
             hidden: answer.hidden,
@@ -81,20 +72,11 @@ impl Target {
         let begun = Instant::now();
         let question =
             Question { groups: show.groups, depth: show.depth, runtime: None, socket_states: None };
-        let picture = self.picture(options, Subject::Heap, &mut |view| {
-            let (found, info, graph) = holders::everything(
-                view.python,
-                self.runtime,
-                view.interpreters,
-                catalog,
-                &question,
-            )?;
-            let consistent = graph.statistics.broken_lists == 0 && !graph.statistics.collecting;
-            Ok(Reading { consistent, value: (found, info, graph.statistics) })
+        let picture = self.graph_picture(options, |view| {
+            let (python, interpreters) = (view.python, view.interpreters);
+            holders::everything(python, self.runtime, interpreters, catalog, &question)
         })?;
-        let (_, info, statistics) = &picture.value;
-        let capture = capture_info(&picture, begun, coverage(info, statistics), Vec::new());
-        let (mut found, graph, _) = picture.value;
+        let (mut found, graph, capture) = told(picture, begun);
         let groups = found.rows.iter_mut().map(|row| &mut row.group);
         self.add_lines(groups.zip(&found.places));
         Ok(OverviewDocument {
@@ -110,6 +92,19 @@ impl Target {
         })
     }
 
+    /// Has `read` build the graph of a picture and ask it something.
+    fn graph_picture<T>(
+        &self,
+        options: &CaptureOptions,
+        read: impl Fn(&View<'_, '_>) -> Result<(T, GraphInfo, Graph), Problem>,
+    ) -> Result<Picture<(T, GraphInfo, Statistics)>, AttachError> {
+        self.picture(options, Subject::Heap, &mut |view| {
+            let (value, info, Graph { statistics, .. }) = read(view)?;
+            let consistent = statistics.broken_lists == 0 && !statistics.collecting;
+            Ok(Reading { consistent, value: (value, info, statistics) })
+        })
+    }
+
     /// Finds the lines of owners that memory does not tell.
     fn add_lines<'g>(
         &self,
@@ -120,6 +115,17 @@ impl Target {
             add_line(&mut sources, place.as_ref(), group.owner.as_mut());
         }
     }
+}
+
+/// What was asked for, and what the documents tell of the graph and of the capture.
+fn told<T>(
+    picture: Picture<(T, GraphInfo, Statistics)>,
+    begun: Instant,
+) -> (T, GraphInfo, CaptureInfo) {
+    let (_, info, statistics) = &picture.value;
+    let capture = capture_info(&picture, begun, coverage(info, statistics), Vec::new());
+    let (value, info, _) = picture.value;
+    (value, info, capture)
 }
 
 fn coverage(info: &GraphInfo, statistics: &Statistics) -> Coverage {
