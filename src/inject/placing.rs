@@ -14,6 +14,9 @@ use crate::process::{Held, reached};
 /// `PyGILState_UNLOCKED`: what `PyGILState_Ensure` returns in a thread without the GIL.
 const UNLOCKED: u64 = 1;
 
+/// Longest text on the stack of a borrowed thread.
+const MOST_ON_STACK: usize = 8 << 10;
+
 /// What a look at a held target gives.
 #[derive(Debug, Clone)]
 pub(super) struct Look {
@@ -129,10 +132,19 @@ fn place(
             traces.placed = Some(Placed::Queued(ring, ticket));
         }
         Way::BorrowedThread => {
-            let page = traces.page(held, prepared)?;
+            let mut statement = traces.statement(held, prepared)?;
+            // What is too long for its stack lies elsewhere.
+            let page = if statement.len() > MOST_ON_STACK {
+                statement.clear();
+                Some(traces.page(held, prepared)?)
+            } else {
+                None
+            };
             reached("memory made");
             let Functions { run, ensure, release, .. } = prepared.functions;
-            let away = held.send_away(tid, &[(ensure, 0), (run, page), (release, UNLOCKED)])?;
+            let away = held.send_away(tid, &statement, |at| {
+                [(ensure, 0), (run, page.unwrap_or(at)), (release, UNLOCKED)]
+            })?;
             traces.placed = Some(Placed::Borrowed(away));
         }
     }

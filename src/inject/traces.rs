@@ -82,7 +82,7 @@ impl Traces {
         Ok(path_of(&file))
     }
 
-    /// The wrapper as a statement in memory of its own; its address.
+    /// The statement in memory of its own; its address.
     pub(super) fn page(
         &mut self,
         held: &mut Held<'_>,
@@ -104,10 +104,7 @@ impl Traces {
                 return Err(problem.into());
             }
         }
-        let output = self.output_file(held, prepared)?;
-        let spare = self.source.as_ref().map(|(file, _)| *file);
-        let mut text = prepared.texts.statement(&setting(prepared, output, spare));
-        text.push('\0');
+        let text = self.statement(held, prepared)?;
         let at = match self.page {
             Some((at, _)) => at,
             None => {
@@ -120,8 +117,21 @@ impl Traces {
             let source = io::ErrorKind::FileTooLarge.into();
             return Err(ExecError::File { pid, source });
         }
-        held.write(at, text.as_bytes())?;
+        held.write(at, &text)?;
         Ok(at)
+    }
+
+    /// The statement that calls the wrapper, as a C string.
+    pub(super) fn statement(
+        &mut self,
+        held: &mut Held<'_>,
+        prepared: &Prepared,
+    ) -> Result<Vec<u8>, ExecError> {
+        let output = self.output_file(held, prepared)?;
+        let spare = self.source.as_ref().map(|(file, _)| *file);
+        let mut text = prepared.texts.statement(&setting(prepared, output, spare)).into_bytes();
+        text.push(0);
+        Ok(text)
     }
 
     /// The file for the records, which begins with what the wrapper reads.

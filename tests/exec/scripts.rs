@@ -93,6 +93,12 @@ fn files_of_any_bytes_and_exit_codes() {
             assert_eq!(raised.code, Some(1));
             assert!(raised.stderr.contains("ZeroDivisionError"), "{raised:?}");
 
+            // More than a stack has room for.
+            let long = "ä".repeat(50_000);
+            let code = "print(len(argv[0]), set(argv[0]))";
+            let long = pyattach(&["exec", &pid, "--timeout", "60s", "-c", code, &long]);
+            assert_eq!((long.code, long.stdout.as_str()), (Some(0), "50000 {'ä'}\n"), "{long:?}");
+
             let log = folder.path().join("audit.json");
             let log = log.to_str().unwrap();
             let outcome = pyattach(&["exec", &pid, "--audit", log, "-c", "result = [1]"]);

@@ -61,20 +61,24 @@ pub(in crate::process) struct Frames {
     pub(in crate::process) stack: u64,
     /// The child's stack pointer.
     pub(super) child_stack: u64,
+    /// Memory above the frames that is left for whoever asked for it.
+    pub(in crate::process) room_at: u64,
 }
 
 impl Frames {
-    /// The frames for a thread with these registers, mask and XSAVE state (`NT_X86_XSTATE`).
-    /// `None` when the state has not the kernel's form, or the stack pointer is absurd.
+    /// The frames for a thread with these registers, mask and XSAVE state (`NT_X86_XSTATE`), below
+    /// `room` bytes for the caller. `None` when the state has not the kernel's form, or the stack
+    /// pointer is absurd.
     pub(in crate::process) fn build(
         regs: &user_regs_struct,
         mask: u64,
         xstate: &[u8],
         gadgets: &Gadgets,
+        room: u64,
     ) -> Option<Self> {
         let state = floating_point(xstate)?;
         // As `get_sigframe` does it: XSAVE wants 64, the frame lies 8 below a multiple of 16.
-        let top = regs.rsp.checked_sub(RED_ZONE)?;
+        let top = regs.rsp.checked_sub(RED_ZONE)?.checked_sub(room)?;
         let state_at = top.checked_sub(state.len() as u64)? & !63;
         let stack = (state_at.checked_sub(FRAME as u64)? & !15).checked_sub(8)?;
         let child_stack = (stack.checked_sub(FRAME as u64)? & !15).checked_sub(8)?;
@@ -85,7 +89,7 @@ impl Frames {
         let resumed = resumed(regs);
         write_frame(bytes.get_mut(parent_at..)?, gadgets, &resumed, mask, Some(state_at))?;
         bytes.extend_from_slice(&state);
-        Some(Self { at: child_stack, bytes, stack, child_stack })
+        Some(Self { at: child_stack, bytes, stack, child_stack, room_at: top })
     }
 }
 
@@ -268,8 +272,9 @@ mod tests {
     #[test]
     fn frames_lie_below_the_red_zone_and_are_aligned() {
         let gadgets = Gadgets { restorer: 0x5000, ret: 0x6000 };
-        let frames = Frames::build(&regs(), 0xabc, &xstate(), &gadgets).unwrap();
-        assert!(frames.at + frames.bytes.len() as u64 <= regs().rsp - RED_ZONE);
+        let frames = Frames::build(&regs(), 0xabc, &xstate(), &gadgets, 100).unwrap();
+        assert_eq!(frames.room_at, regs().rsp - RED_ZONE - 100);
+        assert!(frames.at + frames.bytes.len() as u64 <= frames.room_at);
         assert_eq!((frames.stack % 16, frames.child_stack % 16), (8, 8));
         assert_eq!(word(&frames, frames.stack), 0x5000);
         assert_eq!(word(&frames, frames.stack + SIGMASK as u64), 0xabc);
@@ -301,10 +306,10 @@ mod tests {
     #[test]
     fn absurd_states_are_refused() {
         let gadgets = Gadgets { restorer: 0x5000, ret: 0x6000 };
-        assert!(Frames::build(&regs(), 0, &[0; 100], &gadgets).is_none());
-        assert!(Frames::build(&regs(), 0, &[0xff; 600], &gadgets).is_none());
+        assert!(Frames::build(&regs(), 0, &[0; 100], &gadgets, 0).is_none());
+        assert!(Frames::build(&regs(), 0, &[0xff; 600], &gadgets, 0).is_none());
         let mut low = regs();
         low.rsp = 64;
-        assert!(Frames::build(&low, 0, &xstate(), &gadgets).is_none());
+        assert!(Frames::build(&low, 0, &xstate(), &gadgets, 0).is_none());
     }
 }

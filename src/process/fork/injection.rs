@@ -96,7 +96,7 @@ impl Injection {
         let memory = TaskMemory(tid);
         let saved = ptrace::getregs(Pid::from_raw(tid)).ok()?;
         let mask = signal_mask(tid).ok()?;
-        let frames = Frames::build(&saved, mask, &xstate(tid)?, &gadgets)?;
+        let frames = Frames::build(&saved, mask, &xstate(tid)?, &gadgets, 0)?;
         // A hole within reach is a guard page: too little stack, and what lies behind it
         // belongs to others.
         let length = usize::try_from(saved.rsp.checked_sub(frames.at)?).ok()?;
@@ -291,8 +291,10 @@ impl Injection {
 
 /// Waits for a tracee's next stop.
 pub(super) fn wait(tid: i32, until: Instant) -> Result<StopEvent, Problem> {
-    let alarm = Alarm::every(LOOK);
-    let mut next_look = Instant::now() + LOOK;
+    let begin = Instant::now();
+    let left = until.saturating_duration_since(begin);
+    let alarm = Alarm::set(LOOK.min(left), LOOK);
+    let mut next_look = begin + LOOK;
     loop {
         // Asleep, where something wakes us.
         let stop = if alarm.is_ok() { wait_for_stop(tid) } else { next_stop(tid) };

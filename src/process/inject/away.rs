@@ -15,7 +15,8 @@ use super::super::fork::steps;
 use super::super::{Mapping, read_bounded};
 use super::{Held, InjectError, InjectPlan, POP_RDI};
 
-/// Stack that functions run on a thread must find: what CPython itself gives a thread at least.
+/// Stack that functions run on a thread must find: what CPython itself gives a thread at least,
+/// and room for what is put there.
 const LEAST_STACK: u64 = 256 << 10;
 
 /// A thread that was sent away: what its first function returns through, and where.
@@ -27,21 +28,33 @@ pub struct Away {
 
 impl Held<'_> {
     /// Sends a thread that waits in a system call through functions of the process, each with an
-    /// argument, before it goes back to waiting. A call whose remaining time only the kernel
-    /// knows ends with EINTR instead.
+    /// argument, before it goes back to waiting. `bytes` lie on its stack until then;
+    /// `functions` is asked with their address. A call whose remaining time only the kernel knows
+    /// ends with EINTR instead.
     ///
     /// # Errors
     /// The thread cannot be used; then it was not touched.
-    pub fn send_away(&mut self, tid: i32, functions: &[(u64, u64)]) -> Result<Away, InjectError> {
-        self.try_send_away(tid, functions).ok_or(InjectError::NoThread { pid: self.tracer.pid() })
+    pub fn send_away<const COUNT: usize>(
+        &mut self,
+        tid: i32,
+        bytes: &[u8],
+        functions: impl FnOnce(u64) -> [(u64, u64); COUNT],
+    ) -> Result<Away, InjectError> {
+        let away = self.try_send_away(tid, bytes, functions);
+        away.ok_or(InjectError::NoThread { pid: self.tracer.pid() })
     }
 
-    fn try_send_away(&mut self, tid: i32, functions: &[(u64, u64)]) -> Option<Away> {
+    fn try_send_away<const COUNT: usize>(
+        &mut self,
+        tid: i32,
+        text: &[u8],
+        functions: impl FnOnce(u64) -> [(u64, u64); COUNT],
+    ) -> Option<Away> {
         let gadgets = self.plan.gadgets;
         let memory = TaskMemory(tid);
         let saved = ptrace::getregs(Pid::from_raw(tid)).ok()?;
         let mask = signal_mask(tid).ok()?;
-        let frames = Frames::build(&saved, mask, &xstate(tid)?, &gadgets)?;
+        let frames = Frames::build(&saved, mask, &xstate(tid)?, &gadgets, text.len() as u64)?;
         let mut pop_rdi = [0; POP_RDI.len()];
         if !gadgets.hold(memory)
             || !memory.read(self.plan.pop_rdi, &mut pop_rdi)
@@ -50,13 +63,14 @@ impl Held<'_> {
         {
             return None;
         }
+        let functions = functions(frames.room_at);
         let (&(first, argument), rest) = functions.split_first()?;
         let chain = chain(&self.plan, rest);
         let stack = frames.stack.checked_sub(chain.len() as u64 * 8)?;
         let start = usize::try_from(frames.stack.checked_sub(frames.at)?).ok()?;
         let mut bytes: Vec<u8> = chain.iter().flat_map(|word| word.to_le_bytes()).collect();
         bytes.extend_from_slice(frames.bytes.get(start..)?);
-        memory.write(stack, &bytes).then_some(())?;
+        (memory.write(frames.room_at, text) && memory.write(stack, &bytes)).then_some(())?;
         steps::reached("chain written");
         let regs = user_regs_struct {
             rip: first,

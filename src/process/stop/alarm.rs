@@ -17,12 +17,12 @@ pub(in crate::process) struct Alarm {
 }
 
 impl Alarm {
-    /// Rings after `period`, and every so long again: one that comes just before a wait begins is
-    /// made good by the next.
-    pub(in crate::process) fn every(period: Duration) -> io::Result<Self> {
+    /// Rings so long from now, and every `period` again: one that comes just before a wait begins
+    /// is made good by the next.
+    pub(in crate::process) fn set(first: Duration, period: Duration) -> io::Result<Self> {
         install_handler()?;
         let timer = Timer::for_this_thread(signal())?;
-        timer.start(period, period)?;
+        timer.start(first, period)?;
         Ok(Self { _timer: timer })
     }
 }
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn waits_end_while_it_runs() {
-        let alarm = Alarm::every(Duration::from_millis(1)).unwrap();
+        let alarm = Alarm::set(Duration::ZERO, Duration::from_millis(1)).unwrap();
         // Nothing else would end it.
         // SAFETY: takes and gives integers only.
         let paused = || Errno::result(unsafe { libc::pause() });
