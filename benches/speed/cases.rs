@@ -210,7 +210,7 @@ pub(crate) const ALL: &[Case] = &[
         title: "census and report, 1,000,000 objects and 2,000 sockets",
         target: &["--objects", "1000000", "--sockets", "2000"],
         contenders: &[Contender::Ours(&["census"]), Contender::Ours(&["report"])],
-        rounds: (15, 7),
+        rounds: (31, 15),
         place: None,
     },
     Case {
@@ -275,14 +275,14 @@ pub(crate) const ALL: &[Case] = &[
         "objects-1m",
         "census, 1,000,000 objects in order",
         ["--objects", "1000000"],
-        (15, 7),
+        (31, 15),
         None
     ),
     modes!(
         "objects-1m-aged",
         "census, 1,000,000 objects of an aged heap",
         ["--objects", "1000000", "--aged"],
-        (15, 7),
+        (31, 15),
         None
     ),
     modes!(

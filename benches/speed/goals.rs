@@ -120,9 +120,11 @@ fn judge_modes(outcome: &Outcome, goals: &mut Vec<Goal>) {
     };
     if outcome.case.name.starts_with("objects-1m") {
         let forking = bare("bare fork").zip(bare("bare stop and release"));
-        let forked = pause("pyattach --capture fork").zip(forking);
-        let forked = forked.map(|(ours, (fork, stop))| ours / (fork + stop));
-        add("pause of fork / bare fork and stop", NEAR_THE_LIMIT, forked);
+        // From the first thread stopped to the last released, by its own clock: what else the machine does while it
+        // reads the copy is longer than the difference.
+        let ours = outcome.row("pyattach --capture fork").and_then(|row| row.forked_ms.median());
+        let forked = ours.zip(forking).map(|(ours, (fork, stop))| ours / (fork + stop));
+        add("pause of fork, by its clock / bare fork and stop", NEAR_THE_LIMIT, forked);
         let copied = pause("pyattach --capture copy").zip(bare(BARE.name()));
         add("pause of copy / bare copy", NEAR_THE_LIMIT, copied.map(|(ours, bare)| ours / bare));
     }

@@ -32,6 +32,8 @@ pub(crate) struct Row {
     pub(crate) wall_ms: Series,
     /// The ticker's longest gap, in milliseconds; empty for what is bare.
     pub(crate) pause_ms: Series,
+    /// How long it says itself that the target stood still for a fork, in milliseconds; empty for what does not fork.
+    pub(crate) forked_ms: Series,
     /// Its peak resident memory in MB (1,000,000 bytes).
     pub(crate) peak_mb: Series,
 }
@@ -76,6 +78,7 @@ pub(crate) fn measure(
             contender,
             wall_ms: Series::default(),
             pause_ms: Series::default(),
+            forked_ms: Series::default(),
             peak_mb: Series::default(),
         })
         .collect();
@@ -128,8 +131,17 @@ fn run_one(
     }
     row.wall_ms.push(run.wall.as_secs_f64() * 1e3);
     row.pause_ms.push(gap as f64 / 1e6);
+    if let Some(forked) = forked(&run.output) {
+        row.forked_ms.push(forked);
+    }
     row.peak_mb.push(run.peak_bytes as f64 / 1e6);
     Ok(())
+}
+
+/// What pyattach notes of a fork: "paused twice: 7.13 ms to fork, …".
+fn forked(output: &str) -> Option<f64> {
+    let (_, rest) = output.split_once("paused twice: ")?;
+    rest.split_whitespace().next()?.parse().ok()
 }
 
 /// Runs a command to its end. Its output is read while it runs, as a user's terminal would.
