@@ -132,19 +132,20 @@ fn place(
             traces.placed = Some(Placed::Queued(ring, ticket));
         }
         Way::BorrowedThread => {
-            let mut statement = traces.statement(held, prepared)?;
-            // What is too long for its stack lies elsewhere.
-            let page = if statement.len() > MOST_ON_STACK {
-                statement.clear();
-                Some(traces.page(held, prepared)?)
-            } else {
-                None
-            };
-            reached("memory made");
             let Functions { run, ensure, release, .. } = prepared.functions;
-            let away = held.send_away(tid, &statement, |at| {
-                [(ensure, 0), (run, page.unwrap_or(at)), (release, UNLOCKED)]
-            })?;
+            let through = |statement| [(ensure, 0), (run, statement), (release, UNLOCKED)];
+            let statement = traces.statement(held, prepared)?;
+            reached("memory made");
+            let on_stack = (statement.len() <= MOST_ON_STACK)
+                .then(|| held.send_away(tid, &statement, through).ok());
+            let away = match on_stack.flatten() {
+                Some(away) => away,
+                // Its stack has no room for it: as much as it has used is mapped, and not much more.
+                None => {
+                    let page = traces.page(held, prepared)?;
+                    held.send_away(tid, &[], |_| through(page))?
+                }
+            };
             traces.placed = Some(Placed::Borrowed(away));
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! The target is stopped once to place the request (some hundred microseconds), again when it was
 //! not taken up for a while (the thread may have gone to wait elsewhere), and once, one thread of
-//! it, to unmap the memory.
+//! it, to unmap memory where some was mapped.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -84,6 +84,7 @@ pub fn run(
     let prepared = Arc::new(Prepared::new(target, script, options)?);
     let mut session = Session::new(target.process(), prepared);
     let first = session.patiently(deliver)?;
+    session.is_delivered();
     let outcome = session.wait(first, asked + options.timeout, sink);
     let left_behind = session.clean();
     outcome.map(|outcome| Outcome { left_behind, pause: session.pause, ..outcome })
@@ -113,21 +114,29 @@ pub(super) struct Session<'p> {
     pub(super) prepared: Arc<Prepared>,
     pub(super) traces: Traces,
     pub(super) pause: Duration,
-    pub(super) began: Option<Began>,
-}
-
-/// The beginning, on the clock of `time.monotonic_ns()`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Began {
-    /// When the first thread was interrupted for the first time.
-    pub(super) interrupted: u64,
-    /// When the target was last released.
-    pub(super) released: u64,
+    /// On the clock of `time.monotonic_ns()`: when the first thread was interrupted for the first
+    /// time, when the target was last released, and when it was with the request in it.
+    pub(super) interrupted: Option<u64>,
+    released: Option<u64>,
+    pub(super) delivered: Option<u64>,
 }
 
 impl<'p> Session<'p> {
     fn new(process: &'p Process, prepared: Arc<Prepared>) -> Self {
-        Self { process, prepared, traces: Traces::default(), pause: Duration::ZERO, began: None }
+        Self {
+            process,
+            prepared,
+            traces: Traces::default(),
+            pause: Duration::ZERO,
+            interrupted: None,
+            released: None,
+            delivered: None,
+        }
+    }
+
+    /// Takes note that the target was last released with a request in it.
+    pub(super) fn is_delivered(&mut self) {
+        self.delivered = self.released;
     }
 
     /// Does something while the target is held.
@@ -145,9 +154,8 @@ impl<'p> Session<'p> {
         });
         self.pause += pause.total;
         if let Some(since) = pause.since {
-            let interrupted = monotonic_ns(since);
-            let began = self.began.get_or_insert(Began { interrupted, released: interrupted });
-            began.released = monotonic_ns(since + pause.total);
+            self.interrupted.get_or_insert(monotonic_ns(since));
+            self.released = Some(monotonic_ns(since + pause.total));
         }
         self.traces = std::mem::take(&mut *traces.lock().unwrap_or_else(PoisonError::into_inner));
         answer?

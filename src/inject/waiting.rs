@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::placing::{Look, Taken, deliver_again, situation, withdraw};
 use super::records::Record;
-use super::session::{Began, Piece, Session};
+use super::session::{Piece, Session};
 use super::{Ending, ExecError, Outcome};
 use crate::process::reached;
 
@@ -14,7 +14,7 @@ use crate::process::reached;
 const FIRST_LOOK: Duration = Duration::from_millis(25);
 const LONGEST_BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// How long a script that was asked to end may take to.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(5);
 /// How often it is asked.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 /// Waits for records: first short, since most scripts begin within a millisecond.
@@ -75,7 +75,7 @@ impl Session<'_> {
                     // Nobody reads it any more; the script goes on to its end.
                     sink_works = sink(piece).is_ok();
                 }
-                news.take(record, self.began, &mut outcome);
+                news.take(record, (self.interrupted, self.delivered), &mut outcome);
             }
             if news.finished {
                 reached("finished");
@@ -144,7 +144,11 @@ impl Session<'_> {
     /// Looks whether the thread has gone to another place meanwhile.
     fn look_again(&mut self) -> Result<Option<Look>, ExecError> {
         match self.held(deliver_again) {
-            Ok(look) => Ok(look),
+            Ok(Some(look)) => {
+                self.is_delivered();
+                Ok(Some(look))
+            }
+            Ok(None) => Ok(None),
             // The next look may find a better moment.
             Err(error) if error.is_transient() || error.is_job_stop() => Ok(None),
             Err(error) => Err(error),
@@ -214,7 +218,12 @@ struct News {
 }
 
 impl News {
-    fn take(&mut self, record: Record, began: Option<Began>, outcome: &mut Outcome) {
+    fn take(
+        &mut self,
+        record: Record,
+        (interrupted, delivered): (Option<u64>, Option<u64>),
+        outcome: &mut Outcome,
+    ) {
         if !self.seen {
             reached("begun");
         }
@@ -223,8 +232,8 @@ impl News {
             Record::Begun(at) => {
                 self.begun = Some(at);
                 let since = |then: Option<u64>| Some(Duration::from_nanos(at.checked_sub(then?)?));
-                outcome.latency = since(began.map(|began| began.interrupted));
-                outcome.pickup = since(began.map(|began| began.released));
+                outcome.latency = since(interrupted);
+                outcome.pickup = since(delivered);
             }
             Record::Ended(at) => {
                 let begun = self.begun.and_then(|begun| at.checked_sub(begun));

@@ -7,7 +7,7 @@ use std::fs;
 use serde_json::json;
 
 use crate::states::{exec, start};
-use crate::support::{Interpreter, for_each_interpreter};
+use crate::support::{Fixture, Interpreter, for_each_interpreter, for_each_of};
 
 /// What the interpreter itself says of a cache file: its bytecode, its source, its code.
 const JUDGE: &str = "
@@ -74,4 +74,28 @@ fn an_interpreter_with_other_bytecode_gets_the_source() {
         assert_eq!(target.ask("leave")["problems"], json!([]));
         target.end();
     });
+}
+
+/// Asked for an import without a module it raises.
+const FILTER: &str = "
+import json, os, sys
+sys.set_lazy_imports_filter(lambda importing, name, names=(): not importing.startswith('legacy.'))
+print('READY ' + json.dumps({'pid': os.getpid()}), flush=True)
+sys.stdin.read()
+";
+
+/// Lazy imports everywhere (PEP 810): the wrapper's own are none of the program's business.
+#[test]
+fn the_programs_filter_of_lazy_imports_is_not_asked() {
+    for_each_of(
+        |one| one.at_least((3, 15)),
+        |interpreter| {
+            let command = interpreter.command(&["-X", "lazy_imports=all", "-c", FILTER]);
+            let target = Fixture::run("lazy imports", command);
+            let document = exec(target.pid, &["--timeout", "60s"], "print(argv)", &["one"]);
+            assert_eq!(document["stdout"], "['one']\n", "{document}");
+            assert_eq!(document["left_behind"], json!([]), "{document}");
+            target.end();
+        },
+    );
 }

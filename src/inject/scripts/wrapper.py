@@ -8,9 +8,13 @@
 #   room             most bytes of output
 #   name, argv       of the script
 # What has time until later is in wrapper_rest.py. After a change: compile.py.
-import sys
-from _thread import get_ident
-from time import monotonic_ns
+try:
+    # In here they are never lazy (PEP 810), nor shown to the program's filter of lazy imports.
+    import sys
+    from _thread import get_ident
+    from time import monotonic_ns
+finally:
+    pass
 
 core = globals()
 posix, marshal, compiled, fd, inode, spare, ends, room, name, argv = given

@@ -111,7 +111,12 @@ impl InjectError {
 
     /// True when a moment later it may well succeed.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::NoThread { .. } | Self::Interrupted { .. })
+        matches!(
+            self,
+            Self::NoThread { .. }
+                | Self::Interrupted { .. }
+                | Self::Stop(StopError::Deadline { .. })
+        )
     }
 }
 
