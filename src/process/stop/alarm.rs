@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Once;
 use std::time::Duration;
 
-use super::timer::{Timer, set_handler};
+use super::timer::{Timer, set_handler, unblock};
 
 /// For the calling thread, until it is dropped.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ impl Alarm {
     /// is made good by the next.
     pub(in crate::process) fn set(first: Duration, period: Duration) -> io::Result<Self> {
         install_handler()?;
+        unblock(signal())?;
         let timer = Timer::for_this_thread(signal())?;
         timer.start(first, period)?;
         Ok(Self { _timer: timer })
@@ -50,6 +51,13 @@ mod tests {
 
     #[test]
     fn waits_end_while_it_runs() {
+        // As a supervisor may start us.
+        // SAFETY: all-zero bytes are a valid sigset_t; the pointer is to a local that lives for the calls.
+        unsafe {
+            let mut all: libc::sigset_t = std::mem::zeroed();
+            libc::sigfillset(&raw mut all);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, std::ptr::null_mut());
+        }
         let alarm = Alarm::set(Duration::ZERO, Duration::from_millis(1)).unwrap();
         // Nothing else would end it.
         // SAFETY: takes and gives integers only.

@@ -42,7 +42,7 @@ pub struct StopOptions {
 
 impl Default for StopOptions {
     fn default() -> Self {
-        Self { stop_within: Duration::from_secs(1), hard_deadline: Duration::from_secs(30) }
+        Self { stop_within: Duration::from_secs(20), hard_deadline: Duration::from_secs(60) }
     }
 }
 

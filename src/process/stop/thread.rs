@@ -13,7 +13,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// The longest wait for the kernel to take an ended thread off the list.
-const UNLISTED_WITHIN: Duration = Duration::from_secs(1);
+const UNLISTED_WITHIN: Duration = Duration::from_secs(30);
 
 /// A thread that traces.
 #[derive(Debug)]

@@ -72,6 +72,19 @@ fn timespec(time: Duration) -> libc::timespec {
     }
 }
 
+/// Lets a signal through to the calling thread, whoever started us with it blocked.
+pub(super) fn unblock(signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: all-zero bytes are a valid sigset_t, which sigemptyset makes an empty one; the pointers
+    // are to a local that lives for the calls, no old set is asked for.
+    let refused = unsafe {
+        let mut signals: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut signals);
+        libc::sigaddset(&raw mut signals, signal);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const signals, std::ptr::null_mut())
+    };
+    if refused == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(refused)) }
+}
+
 /// Has a signal call this; `flags` beside `SA_SIGINFO`.
 pub(super) fn set_handler(
     signal: libc::c_int,

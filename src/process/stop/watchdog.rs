@@ -10,7 +10,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::timer::{Timer, set_handler};
+use super::timer::{Timer, set_handler, unblock};
 
 /// The exit code for a capture that is over its pause budget.
 const EXIT_OVER_BUDGET: libc::c_int = 5;
@@ -36,6 +36,7 @@ impl Watchdog {
     /// Ends our process `deadline` from now, unless dropped before.
     pub(super) fn arm(deadline: Duration) -> io::Result<Self> {
         install_handler()?;
+        unblock(libc::SIGRTMIN())?;
         let slot = Slot::take()?;
         let number = slot.0;
         let kill = Timer::for_process(libc::SIGKILL, number)?;
