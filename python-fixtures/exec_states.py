@@ -276,13 +276,8 @@ def enter(name):
     if not entered.wait(60):
         raise TimeoutError("the main thread does not come into the state")
     if name not in RUNNING and name not in ("sleep", "lock_timeout"):
-        # Others wake it at times; it sleeps again at once.
-        _fixture.wait_until(asleep, "the main thread does not rest")
+        _fixture.wait_parked([main_tid])
     return {"entered": name}
-
-
-def asleep():
-    return (_fixture._switches(main_tid) or ("?",))[0] == "S"
 
 
 def leave():

@@ -85,6 +85,7 @@ fn frames_are_those_of_the_interpreter() {
         let mut target = Fixture::start(interpreter, "stacks.py", &["--threads", "5"]);
         let truth = target.ask("frames");
         for mode in ["stop", "copy", "live"] {
+            target.wait_parked();
             let ours = dump(target.pid, &["--capture", mode]);
             assert_eq!(rows(&ours["threads"]).len(), rows(&truth["threads"]).len(), "{mode}");
             for expected in rows(&truth["threads"]) {
@@ -130,6 +131,7 @@ fn states_are_those_of_the_kernel() {
     for_each_interpreter(|interpreter| {
         let target = Fixture::start(interpreter, "stacks.py", &[]);
         let ours = dump(target.pid, &[]);
+        target.wait_parked();
         let mut seen = BTreeSet::new();
         for row in rows(&ours["threads"]) {
             let call = std::fs::read_to_string(format!(

@@ -47,7 +47,9 @@ fn stacks_by_fork_are_those_of_a_stop() {
         let target = Target::open(fixture.pid).unwrap();
         let show = StackOptions { locals: true, source: false };
         let dump = |mode| serde_json::to_value(target.dump(&options(mode), show).unwrap()).unwrap();
-        let (forked, stopped) = (dump(CaptureMode::Fork), dump(CaptureMode::Stop));
+        let forked = dump(CaptureMode::Fork);
+        fixture.wait_parked();
+        let stopped = dump(CaptureMode::Stop);
         assert_eq!(forked["threads"], stopped["threads"]);
         assert_eq!(children(fixture.pid), []);
         fixture.end();

@@ -98,12 +98,22 @@ fn in_the_middle_of_vfork() {
 #include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
-static void *reader(void *x) { char c; while (read(0, &c, 1) > 0) puts("answer"), fflush(stdout); _exit(0); }
+static int gate[2];
+static void *reader(void *x) {
+    char c;
+    while (read(0, &c, 1) > 0) {
+        if (c == '!') write(gate[1], &c, 1);
+        else puts("answer"), fflush(stdout);
+    }
+    _exit(0);
+}
 int main(void) {
     pthread_t t;
+    char c;
+    pipe(gate);
     pthread_create(&t, 0, reader, 0);
     puts("READY"); fflush(stdout);
-    if (vfork() == 0) { sleep(3); _exit(0); }
+    if (vfork() == 0) { read(gate[0], &c, 1); _exit(0); }
     puts("over"); fflush(stdout);
     pause();
 }

@@ -175,11 +175,9 @@ fn the_longest_pause_is_kept() {
     let program =
         Program::python("import sys\nx = bytearray(400 << 20)\nprint('READY')\nsys.stdin.read()");
     let pid = program.pid().to_string();
-    let begin = Instant::now();
     let outcome = pyattach(&["census", &pid, "--capture", "fork", "--max-pause", "100us"]);
     assert_eq!(outcome.code, Some(5), "{outcome:?}");
     assert!(outcome.stderr.contains("would have paused"), "{outcome:?}");
-    assert!(begin.elapsed() < Duration::from_secs(30));
     assert_eq!(children(program.pid()), []);
     assert!(program.end().success());
 }

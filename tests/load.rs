@@ -217,7 +217,7 @@ fn a_collection_is_waited_for() {
             let census = scope.spawn(|| opened.census(&options(CaptureMode::Copy)).unwrap());
             // Once it has been stopped and found collecting, it may go on.
             while !census.is_finished()
-                && std::fs::read_to_string(&status).unwrap().contains("TracerPid:\t0\n")
+                && !std::fs::read_to_string(&status).unwrap().contains("State:\tt")
             {
                 std::thread::yield_now();
             }

@@ -116,11 +116,8 @@ fn interrupted_by_the_user() {
 fn a_holder_that_hangs_ends_itself_and_says_why() {
     let mut target = Target::python(TARGET);
     let holder = start_holder(target.pid(), "1000");
-    wait_for("the stop", || states(target.pid()).chars().all(|state| state == 't'));
-    let begin = Instant::now();
+    // Nobody else would end it.
     let output = holder.wait_with_output().unwrap();
-    // Of the second that it has; nobody else would end it.
-    assert!(begin.elapsed() < PATIENCE);
     assert_eq!(output.status.code(), Some(5));
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(message.contains("held for too long"), "{message}");
@@ -131,7 +128,7 @@ fn a_holder_that_hangs_ends_itself_and_says_why() {
 fn a_stopped_holder_is_killed_in_time() {
     for signal in [libc::SIGSTOP, libc::SIGTSTP] {
         let mut target = Target::python(TARGET);
-        let mut holder = start_holder(target.pid(), "1000");
+        let mut holder = start_holder(target.pid(), "8000");
         wait_for("the stop", || states(target.pid()).chars().all(|state| state == 't'));
         send(i32::try_from(holder.id()).unwrap(), signal);
         wait_for("the holder's stop", || {
@@ -190,7 +187,7 @@ fn a_signal_on_its_way_outlives_us() {
         let expected = format!("{sent} signals, sum {sum}");
         let begin = Instant::now();
         while target.ask("") != expected {
-            assert!(begin.elapsed() < Duration::from_secs(5), "round {round}: {expected} sent");
+            assert!(begin.elapsed() < PATIENCE, "round {round}: {expected} sent");
         }
     }
     assert!(target.end().success());

@@ -16,6 +16,7 @@ class Service:
         self.healthy = given.healthy
         self.server = _leak.Server()
         self.threads = []
+        self.held_up = []
 
     def place_order(self):
         from django.db import connection, transaction
@@ -32,12 +33,16 @@ class Service:
             self.ask_for_payment("/slow")
 
     def ask_for_payment(self, path):
+        if path == "/slow":
+            self.held_up.append(threading.get_ident())
         with urllib.request.urlopen(self.server.url + path) as answer:
             return answer.read()
 
     def work(self, rounds):
         fresh = _leak.start_threads([("request-%d" % number, self.place_order) for number in range(rounds)])
         self.threads += fresh
+        # A thread rests as well while the database thinks.
+        _leak.wait_until(lambda: len(self.held_up) == len(self.threads), "not all wait for the payment")
         _leak.wait_parked([thread.native_id for thread in fresh])
 
     def tell(self, row):

@@ -322,7 +322,10 @@ fn build(interpreter: &Interpreter) -> Option<std::path::PathBuf> {
 fn embedded(program: &Path, word: &str, home: &Path) -> Fixture {
     let mut command = Command::new(program);
     command.arg(word).env("PYTHONHOME", home);
-    Fixture::run("embedded", command)
+    let target = Fixture::run("embedded", command);
+    // It says that it is ready before it has come to its wait.
+    target.wait_parked();
+    target
 }
 
 #[test]

@@ -160,6 +160,39 @@ impl Fixture {
         }
     }
 
+    /// Waits until all its threads wait for something else than the GIL: none has been woken for a while. Whoever was
+    /// stopped goes through code of its own before it waits again.
+    pub(crate) fn wait_parked(&self) {
+        const QUIET: usize = 3;
+        let deadline = Instant::now() + DEADLINE;
+        let (mut last, mut quiet) = (None, 0);
+        while quiet < QUIET {
+            let now = self.switches();
+            quiet = if now.is_some() && now == last { quiet + 1 } else { 0 };
+            last = now;
+            if Instant::now() > deadline {
+                self.fail("its threads do not come to rest");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// How often each thread has begun to wait; `None` when one of them runs.
+    fn switches(&self) -> Option<Vec<(String, String)>> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid)).ok()?;
+        let of = |task: std::fs::DirEntry| {
+            let status = String::from_utf8_lossy(&std::fs::read(task.path().join("status")).ok()?)
+                .into_owned();
+            let field = |name: &str| {
+                let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+                Some(line.trim().to_owned())
+            };
+            let waits = field("State:")?.starts_with('S');
+            waits.then_some((field("Pid:")?, field("voluntary_ctxt_switches:")?))
+        };
+        tasks.flatten().map(of).collect()
+    }
+
     fn line(&self, deadline: Duration) -> String {
         match self.lines.recv_timeout(deadline) {
             Ok(line) => line,
