@@ -102,7 +102,7 @@ static int gate[2];
 static void *reader(void *x) {
     char c;
     while (read(0, &c, 1) > 0) {
-        if (c == '!') write(gate[1], &c, 1);
+        if (c == '!') write(gate[1], &c, 1), read(0, &c, 1);
         else puts("answer"), fflush(stdout);
     }
     _exit(0);
@@ -123,6 +123,7 @@ int main(void) {
     program.expect("READY");
     until("vfork", || states(program.pid()).contains('D'));
     assert!(matches!(refusal(&program), ForkError::Vfork { .. }));
+    program.say("!");
     program.expect("over");
     let process = Process::open(program.pid()).unwrap();
     fork_once(&process, &plan(&program).unwrap());

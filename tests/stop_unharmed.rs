@@ -41,6 +41,10 @@ fn two_hundred_stops_of_two_hundred_threads() {
         quiet.get() > 20
     });
     for _ in 0..200 {
+        // Those that have not come back to their calls since the last stop are in none.
+        wait_for("all threads to wait again", || {
+            process_helper::states(process.pid()).chars().all(|state| state == 'S')
+        });
         let (threads, pause) = process
             .while_stopped(StopOptions::default(), |stopped| {
                 assert!(process_helper::states(process.pid()).chars().all(|state| state == 't'));
