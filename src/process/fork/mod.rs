@@ -14,7 +14,8 @@
 //! lives, record locks (`fcntl`) that it holds end with the child.
 //!
 //! Relies on [`super::stop`] for holding the threads. One subject per file: [`refusal`],
-//! [`gadgets`], [`frame`], [`choice`] of a thread, [`injection`], [`child`], [`reap`].
+//! [`gadgets`], [`frame`], [`choice`] of a thread, [`injection`], [`child`], holding one thread
+//! [`alone`], [`reap`].
 
 pub(super) mod alone;
 mod child;
