@@ -15,6 +15,7 @@ use super::{Held, InjectError, InjectPlan};
 
 /// Threads that are tried when one has too little stack.
 const MOST_THREADS: usize = 8;
+
 /// A system call that the process is to run.
 #[derive(Debug, Clone, Copy)]
 pub struct RemoteCall {
